@@ -1,0 +1,1 @@
+"""Kontinuum: a network that its members own."""
