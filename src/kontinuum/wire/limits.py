@@ -1,0 +1,99 @@
+"""Every size that Kontinuum accepts from the wire. One place, so that one page can list them.
+
+Each docstring gives the value's unit, its source, and what happens beyond it. "Refused" means: the decoder
+raises ``MalformedError`` and nothing changes.
+"""
+
+# --- generic encodings -------------------------------------------------------------------------------------
+
+VARINT_BYTES_MAX = 9
+"""Bytes of an unsigned varint. multiformats/unsigned-varint, "Practical maximum". Longer: refused."""
+
+VARINT_MAX = 2**63 - 1
+"""Largest number in a varint of nine bytes. multiformats/unsigned-varint. Not encodable beyond."""
+
+CBOR_DEPTH_MAX = 16
+"""Containers inside each other in one CBOR item. Our choice: our formats use at most 4. Deeper: refused."""
+
+CBOR_ITEMS_MAX = 4096
+"""Data items (keys, values, containers) in one CBOR item unless its format says more. Our choice: bounds the time
+that a decoder written in Python spends on one input to a few milliseconds. More: refused."""
+
+CBOR_BYTES_MAX = 64 * 1024
+"""Bytes of one CBOR item unless its format says more. Our choice. Longer: refused before it is looked at."""
+
+# --- identity ----------------------------------------------------------------------------------------------
+
+PEER_ID_BYTES = 32
+"""Bytes of an identity: an Ed25519 public key, RFC 8032, section 5.1.5. Any other length: refused."""
+
+PEER_ID_TEXT_CHARS_MAX = 128
+"""Characters of an identity's text form that are looked at. Ours has 64 or 52. Longer: refused."""
+
+SIGNATURE_BYTES = 64
+"""Bytes of an Ed25519 signature, RFC 8032, section 5.1.6. Any other length: refused."""
+
+NETWORK_ID_BYTES = 32
+"""Bytes of a network id, BLAKE3-256 of the network's name. Any other length: refused."""
+
+NETWORK_NAME_BYTES_MAX = 64
+"""UTF-8 bytes of a network's name. Our choice. Longer: MisuseError, for only our own user names networks."""
+
+MULTIADDR_BYTES_MAX = 272
+"""Bytes of one address: a DNS name of 253 and 13 around it, rounded up. Longer: refused."""
+
+MULTIADDR_TEXT_CHARS_MAX = 300
+"""Characters of an address's text form: a DNS name of 253 and what stands around it. Longer: refused."""
+
+DNS_NAME_CHARS_MAX = 253
+"""Characters of a DNS name in text. RFC 1035, section 2.3.4 (255 bytes on the wire). Longer: refused."""
+
+DNS_LABEL_CHARS_MAX = 63
+"""Characters between two dots of a DNS name. RFC 1035, section 2.3.4. Longer: refused."""
+
+CONTACT_ADDRESSES_MAX = 16
+"""Addresses in a contact. Issue of the first network: at most 16. More: refused."""
+
+CONTACT_CAPABILITIES_MAX = 16
+"""Capability tokens in a contact. Our choice. More: refused."""
+
+CAPABILITY_CHARS_MAX = 32
+"""Characters of a capability token. Our choice. Longer: refused."""
+
+CONTACT_SEQUENCE_MAX = 2**63 - 1
+"""Largest sequence number of a contact: fits a signed 64-bit column of any database. Larger: refused."""
+
+CONTACT_ISSUED_AT_MAX = 253_402_300_799
+"""Latest issue time of a contact, in Unix seconds: 9999-12-31T23:59:59Z, the last one of most calendars. Later:
+refused."""
+
+CONTACT_EXTENSIONS_MAX = 8
+"""Fields of newer versions in a contact. Our choice. More: refused."""
+
+CONTACT_EXTENSION_KEY_MIN = 32
+"""Smallest key of such a field; the keys below belong to the version. Smaller and unknown: refused by name."""
+
+CONTACT_EXTENSION_KEY_MAX = 255
+"""Largest key of such a field. Our choice. Larger: refused by name."""
+
+CONTACT_EXTENSION_BYTES_MAX = 256
+"""Bytes of such a field's content. Our choice. More: refused."""
+
+CONTACT_BYTES_MAX = 8 * 1024
+"""Bytes of an encoded contact. The fullest contact that the other
+limits allow has 7.1 kB. Longer:
+refused before decoding."""
+
+CONTACT_TEXT_CHARS_MAX = 11_000
+"""Characters of a contact as a text line: base64 of CONTACT_BYTES_MAX and the prefix. Longer: refused."""
+
+POW_DIFFICULTY_MAX = 64
+"""Leading zero bits that a network may demand; far beyond what anybody can mine. Larger: MisuseError."""
+
+POW_NONCE_MAX = 2**64 - 1
+"""Largest nonce of a proof of work: eight bytes. Larger: refused."""
+
+# --- key file ----------------------------------------------------------------------------------------------
+
+KEY_FILE_BYTES_MAX = 16 * 1024
+"""Bytes of a key file. Ours have below 1 kB; this leaves room to recognise an RSA key and say so. Longer: refused."""
