@@ -1,0 +1,100 @@
+"""What can go wrong while a node is set up and watched, by who must act.
+
+Each error keeps its facts as fields, so that the command line can show them as text or as JSON.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from kontinuum.base.errors import MisuseError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that ``kontinuum config check`` tells a person."""
+
+    level: Literal["error", "warning"]
+    """An error stops a node from starting; a warning is worth a second look."""
+
+    key: str
+    """The field it is about, as written in ``node.toml``; empty when it is about the whole file."""
+
+    message: str
+    """One sentence: what is wrong and what would be right."""
+
+    source: str = ""
+    """Where the value came from: a flag, an environment variable, a file. Empty when unknown."""
+
+    def __str__(self) -> str:
+        """Return the finding as one line: ``node.toml: keep_alive_s: ...``."""
+        where = self.source if self.key and self.key.upper() in self.source else self.key
+        if self.source and where is not self.source:
+            where = f"{self.source}: {self.key}" if self.key else self.source
+        return f"{where}: {self.message}" if where else self.message
+
+
+class ConfigError(MisuseError):
+    """The configuration cannot be used. ``findings`` says everything that is wrong, not only the first."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self.findings = tuple(findings)
+        super().__init__("\n".join(str(finding) for finding in self.findings))
+
+
+class DataDirError(MisuseError):
+    """The data directory cannot be used as it is. ``fix`` is what would make it usable."""
+
+    def __init__(self, path: Path, problem: str, fix: str = "") -> None:
+        self.path = path
+        self.problem = problem
+        self.fix = fix
+        super().__init__(f"{path}: {problem}" + (f"; {fix}" if fix else ""))
+
+
+class DataDirLockedError(DataDirError):
+    """Another node works in this data directory. ``pid`` is its process, or ``None`` if it did not say."""
+
+    def __init__(self, path: Path, pid: int | None) -> None:
+        self.pid = pid
+        holder = f"process {pid}" if pid is not None else "another process"
+        super().__init__(
+            path,
+            f"a node is already running here ({holder})",
+            "stop it first, or choose another directory with --dir",
+        )
+
+
+class PassphraseError(MisuseError):
+    """The key is locked and no passphrase could be had. The message says the ways to give one."""
+
+
+class ListenError(UnavailableError):
+    """A local service (metrics, control) could not take its address. ``address`` is where it wanted to be."""
+
+    def __init__(self, address: str, problem: str) -> None:
+        self.address = address
+        self.problem = problem
+        super().__init__(f"{address}: {problem}")
+
+
+class NotRunningError(UnavailableError):
+    """No node answers on this control socket."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(f"no node is running in {path.parent} (start one with `kontinuum node run`)")
+
+
+class ControlError(MisuseError):
+    """The running node refused a control request. ``code`` is stable, ``message`` is for people."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        self.message = message
+        super().__init__(f"{message} ({code})")
