@@ -23,7 +23,7 @@ SANITIZER_COVERAGE = (
     " -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table"
     " -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1"
 )
-"""What cargo-fuzz passes to rustc, less the address sanitizer: it works on a stable compiler, without cargo-fuzz."""
+"""What cargo-fuzz passes to rustc, less the address sanitizer: so it works on a stable compiler."""
 
 
 @pytest.mark.parametrize("target", PYTHON_TARGETS)
