@@ -1,7 +1,7 @@
 """The two sources of chance, kept apart by type.
 
-``Entropy`` makes keys and nonces and cannot be seeded. ``Rng`` picks peers and jitter, is seedable so that a run
-can be replayed, and must never reach a key: no function takes both.
+``Entropy`` makes keys and nonces and cannot be seeded. ``Rng`` picks peers and jitter, is seedable so that a
+run can be replayed, and must never reach a key: no function takes both.
 """
 
 import os

@@ -2,7 +2,7 @@
 
 ``MisuseError``: our caller must change the call. ``PeerError``: a remote peer sent something wrong, or
 somebody handed us bytes that no honest peer would have made. ``UnavailableError``: the network, the disk or
-time; the same call may succeed later. A broken invariant of our own is an ``AssertionError`` and never caught.
+time; the same call may succeed later. A broken invariant of our own is an ``AssertionError``, never caught.
 
 Each room defines leaves of these in its own ``errors.py``; a caller who wants to catch everything of ours
 catches ``KontinuumError``.

@@ -1,7 +1,7 @@
 """The shape of every protocol of Kontinuum: a machine without I/O, clock or chance.
 
-Whoever runs a machine (:func:`kontinuum.base.drive.drive` on asyncio, the simulator in virtual time) feeds it events
-and the time, performs the effects in order, and wakes it at its next deadline.
+Whoever runs a machine (:func:`kontinuum.base.drive.drive` on asyncio, the simulator in virtual time) feeds it
+events and the time, performs the effects in order, and wakes it at its next deadline.
 """
 
 from collections.abc import Iterable

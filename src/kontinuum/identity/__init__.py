@@ -1,8 +1,8 @@
 """Who a peer is, how it proves it, and where it says that it can be reached.
 
 A :class:`PeerId` is an Ed25519 public key. A :class:`KeyPair` signs, always for a named purpose. A
-:class:`Contact` is a peer's signed word about its own addresses, with the :class:`ProofOfWork` that its network asks
-for. :mod:`kontinuum.identity.key_file` keeps the private key on disk.
+:class:`Contact` is a peer's signed word about its own addresses, with the :class:`ProofOfWork` that its
+network asks for. :mod:`kontinuum.identity.key_file` keeps the private key on disk.
 
 Pure but for the key file: nothing here knows a clock, a socket or chance.
 """

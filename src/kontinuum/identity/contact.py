@@ -1,13 +1,13 @@
 """A contact: who a peer is, where it can be reached, and the work that it did to join; signed by itself.
 
-The bytes are a deterministic CBOR map (``docs/protocols/contact.md`` and ``.cddl``). The signature covers every
-field but itself, under the purpose ``contact``.
+The bytes are a deterministic CBOR map (``docs/protocols/contact.md`` and ``.cddl``). The signature covers
+every field but itself, under the purpose ``contact``.
 
 Source:   our own format; the freshness rule and the order of contacts are our choices (ADR 0021).
-Bounds:   CONTACT_BYTES_MAX, CONTACT_ADDRESSES_MAX, CONTACT_CAPABILITIES_MAX, CONTACT_EXTENSIONS_MAX and the other
-          CONTACT_* limits of ``kontinuum.wire.limits``.
-Trust:    input is hostile. A Contact that exists obeys every bound and bears its owner's signature; whether it is
-          fresh, of our network and worth its work, :meth:`Contact.verify` says.
+Bounds:   CONTACT_BYTES_MAX, CONTACT_ADDRESSES_MAX, CONTACT_CAPABILITIES_MAX, CONTACT_EXTENSIONS_MAX and the
+          other CONTACT_* limits of ``kontinuum.wire.limits``.
+Trust:    input is hostile. A Contact that exists obeys every bound and bears its owner's signature; whether
+          it is fresh, of our network and worth its work, :meth:`Contact.verify` says.
 Pure:     no I/O, clock or randomness; the time of day is an argument.
 """
 
@@ -48,20 +48,21 @@ from kontinuum.wire.limits import (
 )
 
 CONTACT_VERSION = 1
-"""Version of the format. Another one is refused by name; additions that old nodes may ignore are extensions."""
+"""Version of the format. Another one is refused by name; what old nodes may ignore comes as extensions."""
 
 CONTACT_AGE_MAX_S = 24 * 3600.0
 """Seconds after which a contact is no longer fresh. Our choice (ADR 0021). Older: ContactExpiredError."""
 
 CONTACT_AHEAD_MAX_S = 120.0
-"""Seconds that a contact may be dated after our clock. Our choice (ADR 0021). More: ContactFromFutureError."""
+"""Seconds that a contact may be ahead of our clock. Our choice (ADR 0021). More: ContactFromFutureError."""
 
 TEXT_PREFIX = "kontinuum:"
 """What a contact's text form begins with."""
 
 _PURPOSE = "contact"
 
-_VERSION, _PEER_ID, _NETWORK_ID, _SEQUENCE, _ISSUED_AT, _ADDRESSES, _CAPABILITIES, _NONCE, _SIGNATURE = range(9)
+_VERSION, _PEER_ID, _NETWORK_ID, _SEQUENCE, _ISSUED_AT = range(5)
+_ADDRESSES, _CAPABILITIES, _NONCE, _SIGNATURE = range(5, 9)
 """Keys of the map, in the order of ``contact.cddl``."""
 
 _CAPABILITY = re.compile(rf"[a-z0-9][a-z0-9./_-]{{0,{CAPABILITY_CHARS_MAX - 1}}}", re.ASCII)
@@ -96,7 +97,7 @@ class Contact:
     """Where, the preferred one first; none twice; may be empty (a peer that only dials)."""
 
     capabilities: tuple[str, ...]
-    """What the peer offers: short tokens (``a-z 0-9 . / _ -``), sorted, none twice. Unknown ones mean nothing."""
+    """What the peer offers: tokens of ``a-z 0-9 . / _ -``, sorted, none twice. Unknown ones mean nothing."""
 
     pow_nonce: int
     """The proof of work of this identity in this network."""
@@ -299,6 +300,11 @@ def _check(contact: Contact | _Draft) -> None:
         raise MalformedError("a contact's issue time is in UTC and whole seconds")
     if not 0 <= _unix_seconds(contact.issued_at) <= CONTACT_ISSUED_AT_MAX:
         raise MalformedError("a contact's issue time is out of range")
+    _check_lists(contact)
+    _check_extensions(contact.extensions)
+
+
+def _check_lists(contact: Contact | _Draft) -> None:
     if len(contact.addresses) > CONTACT_ADDRESSES_MAX:
         raise MalformedError(f"a contact has at most {CONTACT_ADDRESSES_MAX} addresses")
     if len(set(contact.addresses)) != len(contact.addresses):
@@ -309,7 +315,6 @@ def _check(contact: Contact | _Draft) -> None:
         raise MalformedError(f"a capability is 1 to {CAPABILITY_CHARS_MAX} of a-z 0-9 . / _ -")
     if list(contact.capabilities) != sorted(set(contact.capabilities)):
         raise MalformedError("a contact's capabilities are sorted and none is there twice")
-    _check_extensions(contact.extensions)
 
 
 def _check_extensions(extensions: tuple[tuple[int, bytes], ...]) -> None:

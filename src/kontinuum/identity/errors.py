@@ -31,7 +31,7 @@ class ContactFromFutureError(PeerError):
     """A contact was issued later than our clock allows: its owner's clock or ours is wrong."""
 
     def __init__(self, issued_at: datetime, ahead_s: float) -> None:
-        super().__init__(f"the contact is dated {ahead_s:.0f} s in the future; check the clocks of both machines")
+        super().__init__(f"the contact is dated {ahead_s:.0f} s in the future; check both clocks")
         self.issued_at = issued_at
         self.ahead_s = ahead_s
 

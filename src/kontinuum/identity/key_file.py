@@ -1,11 +1,11 @@
 """A node's private key on disk: plain PKCS#8 in PEM, or protected by a passphrase.
 
 Source:   RFC 7468 (PEM), RFC 8410 (Ed25519 in PKCS#8), RFC 9106 (Argon2id), RFC 8439 (ChaCha20-Poly1305).
-Forms:    ``PRIVATE KEY`` is what OpenSSL writes and reads. ``KONTINUUM ENCRYPTED KEY`` is ours, a deterministic CBOR
-          map: version, Argon2id's memory, iterations and lanes, salt, nonce, identity, ciphertext, checksum. All but
-          the last two are the associated data. The checksum is no secret and no protection: it tells a
-          damaged file from a wrong passphrase.
-Bounds:   KEY_FILE_BYTES_MAX; what opening may cost is bounded by ARGON2_MEMORY_KIB_MAX and ARGON2_WORK_KIB_MAX.
+Forms:    ``PRIVATE KEY`` is what OpenSSL writes and reads. ``KONTINUUM ENCRYPTED KEY`` is ours, a
+          deterministic CBOR map: version, Argon2id's memory, iterations and lanes, salt, nonce, identity,
+          ciphertext, checksum. All but the last two are the associated data. The checksum is no secret and
+          no protection: it tells a damaged file from a wrong passphrase.
+Bounds:   KEY_FILE_BYTES_MAX; ARGON2_MEMORY_KIB_MAX and ARGON2_WORK_KIB_MAX bound what opening may cost.
 Trust:    the content is outside input: any bytes give a key pair or a KeyFileError.
 Secrets:  a plain key must be readable by its owner only. No error, text form or log shows key or passphrase.
 """
@@ -116,8 +116,8 @@ class Argon2Cost:
             and self.iterations * self.memory_kib <= ARGON2_WORK_KIB_MAX
         ):
             raise TooCostlyKeyFileError(
-                f"opening this key would take {self.memory_kib} KiB and {self.iterations} passes in {self.lanes}"
-                f" lanes, which is outside our bounds; {_RESTORE}"
+                f"opening this key would take {self.memory_kib} KiB and {self.iterations} passes in"
+                f" {self.lanes} lanes, which is outside our bounds; {_RESTORE}"
             )
 
 
@@ -234,15 +234,7 @@ def _decode_pkcs8(body: Secret) -> KeyPair:
 
 def _decode_protected(body: bytes, passphrase: str | None) -> KeyPair:
     try:
-        fields = cbor.decode(body, bytes_max=KEY_FILE_BYTES_MAX)
-        if not isinstance(fields, dict) or fields.get(_VERSION) != _FORMAT_VERSION:
-            raise NotAKeyFileError("a protected key of a version that we do not know; use a newer Kontinuum")
-        if list(fields) != list(range(9)):
-            raise MalformedError("fields are missing or unknown")
-        checksum = _octets(fields, _CHECKSUM, _CHECKSUM_BYTES)
-        del fields[_CHECKSUM]
-        if checksum != _checksum(fields):
-            raise MalformedError("the checksum differs")
+        fields = _protected_fields(body)
         cost = Argon2Cost(_integer(fields, _MEMORY), _integer(fields, _ITERATIONS), _integer(fields, _LANES))
         salt = _octets(fields, _SALT, _SALT_BYTES)
         nonce = _octets(fields, _NONCE, _NONCE_BYTES)
@@ -264,6 +256,23 @@ def _decode_protected(body: bytes, passphrase: str | None) -> KeyPair:
     if key_pair.peer_id != fields[_PEER_ID]:
         raise DamagedKeyFileError(f"the key file names another identity than its key makes; {_RESTORE}")
     return key_pair
+
+
+def _protected_fields(body: bytes) -> dict[cbor.CborKey, cbor.CborValue]:
+    """The map of the protected form, complete and as it was written, without its checksum."""
+    fields = cbor.decode(body, bytes_max=KEY_FILE_BYTES_MAX)
+    if not isinstance(fields, dict):
+        raise MalformedError("it holds no map")
+    version = fields.get(_VERSION)
+    if version != _FORMAT_VERSION:
+        raise NotAKeyFileError("a protected key of a version that we do not know; use a newer Kontinuum")
+    if list(fields) != list(range(9)):
+        raise MalformedError("fields are missing or unknown")
+    checksum = _octets(fields, _CHECKSUM, _CHECKSUM_BYTES)
+    del fields[_CHECKSUM]
+    if checksum != _checksum(fields):
+        raise MalformedError("the checksum differs")
+    return fields
 
 
 def _stretch(passphrase: str, salt: bytes, cost: Argon2Cost) -> Secret:

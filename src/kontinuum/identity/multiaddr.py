@@ -1,11 +1,13 @@
 """Addresses of peers: a strict subset of libp2p's multiaddrs.
 
-``/ip4/192.0.2.1/udp/4433/quic-v1``, ``/ip6/2001:db8::1/udp/...``, ``/dns4/example.org/udp/...``, ``/dns6/...``.
+``/ip4/192.0.2.1/udp/4433/quic-v1``, ``/ip6/2001:db8::1/udp/...``, ``/dns4/example.org/udp/...``,
+``/dns6/...``.
 
-Source:   https://github.com/multiformats/multiaddr (text and binary form, protocol table); RFC 5952 (IPv6 text);
-          RFC 1123, section 2.1 (host names).
-Differs:  one shape only, and one spelling per address. Addresses that are no single host (unspecified, multicast,
-          broadcast) and IPv4 inside IPv6 are refused: nobody can be dialled there, or there is a plainer form.
+Source:   https://github.com/multiformats/multiaddr (text and binary form, protocol table); RFC 5952 (IPv6
+          text); RFC 1123, section 2.1 (host names).
+Differs:  one shape only, and one spelling per address. Addresses that are no single host (unspecified,
+          multicast, broadcast) and IPv4 inside IPv6 are refused: nobody can be dialled there, or there is a
+          plainer form.
 Bounds:   MULTIADDR_TEXT_CHARS_MAX, MULTIADDR_BYTES_MAX.
 Trust:    input is hostile. Whether a loopback or private address may be *dialled* is the node's decision.
 Pure:     no I/O, clock or randomness; names are not resolved here.
@@ -119,18 +121,7 @@ class Multiaddr:
         """
         if len(data) > MULTIADDR_BYTES_MAX:
             raise BadAddressError(f"an address has more than {MULTIADDR_BYTES_MAX} bytes")
-        try:
-            code, offset = decode_uvarint(data)
-            kind = _KINDS.get(code)
-            if kind is None:
-                raise BadAddressError(f"protocol {code} begins no address of ours")
-            length = {"ip4": 4, "ip6": 16}.get(kind)
-            if length is None:
-                length, offset = decode_uvarint(data, offset)
-        except BadAddressError:
-            raise
-        except MalformedError as error:
-            raise BadAddressError(str(error)) from None
+        kind, offset, length = _read_kind(data)
         host, rest = data[offset : offset + length], data[offset + length :]
         if len(host) != length or len(rest) != len(_UDP) + 2 + len(_QUIC_V1):
             raise BadAddressError("an address is cut off or has something behind it")
@@ -140,6 +131,23 @@ class Multiaddr:
 
     def __str__(self) -> str:
         return f"/{self.kind}/{self.host}/udp/{self.port}/quic-v1"
+
+
+def _read_kind(data: bytes) -> tuple[AddressKind, int, int]:
+    """The kind of an address, and where its host stands and ends."""
+    try:
+        code, offset = decode_uvarint(data)
+        kind = _KINDS.get(code)
+        if kind == "ip4":
+            return kind, offset, 4
+        if kind == "ip6":
+            return kind, offset, 16
+        length, offset = decode_uvarint(data, offset)
+    except MalformedError as error:
+        raise BadAddressError(str(error)) from None
+    if kind is None:
+        raise BadAddressError(f"protocol {code} begins no address of ours")
+    return kind, offset, length
 
 
 def _host_text(kind: AddressKind, host: bytes) -> str:

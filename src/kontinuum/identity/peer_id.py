@@ -1,7 +1,7 @@
 """The identity of a peer: its Ed25519 public key, and the key's two text forms.
 
-Source:   RFC 8032, section 5.1 (keys); libp2p specs, peer-ids/peer-ids.md (the form ``12D3KooW...``: base58btc of
-          the identity multihash ``00 24`` of the protobuf public key ``08 01 12 20 <32 bytes>``).
+Source:   RFC 8032, section 5.1 (keys); libp2p specs, peer-ids/peer-ids.md (the form ``12D3KooW...``:
+          base58btc of the identity multihash ``00 24`` of the protobuf public key ``08 01 12 20 <32 bytes>``).
 Bounds:   PEER_ID_TEXT_CHARS_MAX characters of text are looked at.
 Trust:    every input is hostile. A value that exists is a canonical point of large order.
 Pure:     no I/O, clock or randomness.
@@ -35,8 +35,8 @@ _FOREIGN_FORMS = (
 class PeerId(bytes):
     """Who a peer is: 32 bytes, the Ed25519 public key that it proves to hold in every handshake.
 
-    A ``bytes`` in every respect (dictionary keys, comparison, ``hex()``), but checked: canonical encoding, on the
-    curve, not of small order. ``str()`` is the hexadecimal form.
+    A ``bytes`` in every respect (dictionary keys, comparison, ``hex()``), but checked: canonical encoding, on
+    the curve, not of small order. ``str()`` is the hexadecimal form.
 
     Args:
         data: The public key, 32 bytes, untrusted.

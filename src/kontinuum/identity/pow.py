@@ -1,7 +1,8 @@
-"""Proof of work: what it costs to join a network under a new identity.
+r"""Proof of work: what it costs to join a network under a new identity.
 
-A nonce proves ``difficulty`` bits when BLAKE3-256 of ``"kontinuum/pow/v1\\0" || network id (32) || identity (32) ||
-nonce (8, little-endian)`` begins with that many zero bits. Bound to one network and one identity.
+A nonce proves ``difficulty`` bits when BLAKE3-256 of
+``"kontinuum/pow/v1\0" || network id (32) || identity (32) || nonce (8, little-endian)``
+begins with that many zero bits. Bound to one network and one identity.
 
 Bounds:   POW_DIFFICULTY_MAX, POW_NONCE_MAX, NETWORK_NAME_BYTES_MAX.
 Trust:    nonces come from strangers; verification is one hash.
@@ -19,7 +20,7 @@ from kontinuum.wire.errors import MalformedError
 from kontinuum.wire.limits import NETWORK_ID_BYTES, NETWORK_NAME_BYTES_MAX, POW_DIFFICULTY_MAX, POW_NONCE_MAX
 
 POW_DIFFICULTY_DEFAULT = 24
-"""Leading zero bits of a production network: about 17 million hashes. Our choice; a network may set another."""
+"""Leading zero bits of a production network: about 17 million hashes. Our choice; networks may differ."""
 
 
 def network_id(name: str) -> bytes:
@@ -85,7 +86,7 @@ class MiningProgress:
 
 
 class Mining:
-    """A search for a proof, running on native threads since it was made. Cancel it, or it runs until it finds.
+    """A search for a proof, running on native threads since it was made, until it finds one or is cancelled.
 
     Args:
         network: The network's id, 32 bytes.

@@ -1,7 +1,7 @@
 """Bytes: how values become bytes in exactly one way, and how large anything from outside may be.
 
 Start with :mod:`kontinuum.wire.cbor` (everything of ours that is signed or stored) and
-:mod:`kontinuum.wire.limits` (every size on the wire). Decoders raise :class:`MalformedError` and nothing else.
+:mod:`kontinuum.wire.limits` (every size on the wire). Decoders raise :class:`MalformedError` only.
 """
 
 from kontinuum.wire.cbor import CborKey, CborValue

@@ -1,12 +1,13 @@
 """Deterministic CBOR: one value has exactly one encoding, and every other one is refused.
 
-Source:   RFC 8949, sections 3 (encoding), 4.2.1 (core deterministic encoding), 4.2.2 (floats), 5.6 (map keys).
-Subset:   integers of 64 bits, byte strings, text, arrays, maps (keys: integers, byte strings, text), false, true,
-          null; floats only where a format asks for them. No tags, no undefined, no other simple values.
-Why ours: cbor2 sorts keys by the older rule of RFC 7049, executes tags, and accepts second spellings; checking
-          around it costs more than decoding strictly at once (ADR 0020). The tests compare the two.
-Bounds:   ``bytes_max`` (default CBOR_BYTES_MAX), ``items_max`` (CBOR_ITEMS_MAX), CBOR_DEPTH_MAX. A claimed length is
-          compared with the bytes that are there before anything is allocated.
+Source:   RFC 8949, sections 3 (encoding), 4.2.1 (core deterministic encoding), 4.2.2 (floats) and 5.6.
+Subset:   integers of 64 bits, byte strings, text, arrays, maps (keys: integers, byte strings, text), false,
+          true, null; floats only where a format asks for them. No tags, no undefined, no other simple values.
+Why ours: cbor2 sorts keys by the older rule of RFC 7049, executes tags, and accepts second spellings;
+          checking around it costs more than decoding strictly at once (docs/adr/0020-own-cbor.md). The tests
+          compare the two.
+Bounds:   ``bytes_max`` (default CBOR_BYTES_MAX), ``items_max`` (CBOR_ITEMS_MAX), CBOR_DEPTH_MAX. A claimed
+          length is compared with the bytes that are there before anything is allocated.
 Trust:    input is hostile. Any bytes give a value or a MalformedError, in time linear in their length.
 Pure:     no I/O, clock or randomness.
 """
@@ -15,16 +16,16 @@ import math
 import struct
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 from kontinuum.base.errors import MisuseError
 from kontinuum.wire.errors import MalformedError
 from kontinuum.wire.limits import CBOR_BYTES_MAX, CBOR_DEPTH_MAX, CBOR_ITEMS_MAX
 
 CborKey: TypeAlias = int | bytes | str
-CborValue: TypeAlias = Union[
-    int, bytes, str, bool, float, None, Sequence["CborValue"], Mapping[CborKey, "CborValue"]
-]
+CborValue: TypeAlias = (
+    int | bytes | str | bool | float | Sequence["CborValue"] | Mapping[CborKey, "CborValue"] | None
+)
 
 _UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP, _TAG, _SIMPLE = range(8)
 """Major types, RFC 8949, section 3.1."""
@@ -97,19 +98,27 @@ def _write(out: bytearray, value: CborValue, *, floats: bool, depth: int) -> Non
         if not floats:
             raise MisuseError("this format has no floats")
         out += _float(value)
-    elif depth >= CBOR_DEPTH_MAX:
+    elif isinstance(value, Mapping | Sequence):
+        _write_container(out, value, floats=floats, depth=depth)
+    else:
+        raise MisuseError(f"{type(value).__name__} has no place in CBOR")
+
+
+def _write_container(
+    out: bytearray, value: Sequence[CborValue] | Mapping[CborKey, CborValue], *, floats: bool, depth: int
+) -> None:
+    if depth >= CBOR_DEPTH_MAX:
         raise MisuseError(f"more than {CBOR_DEPTH_MAX} containers inside each other")
-    elif isinstance(value, Mapping):
+    if isinstance(value, Mapping):
         out += _head(_MAP, len(value))
-        for key, entry in sorted(((_key(key), entry) for key, entry in value.items()), key=itemgetter(0)):
+        entries = ((_key(key), entry) for key, entry in value.items())
+        for key, entry in sorted(entries, key=itemgetter(0)):
             out += key
             _write(out, entry, floats=floats, depth=depth + 1)
-    elif isinstance(value, Sequence):
+    else:
         out += _head(_ARRAY, len(value))
         for entry in value:
             _write(out, entry, floats=floats, depth=depth + 1)
-    else:
-        raise MisuseError(f"{type(value).__name__} has no place in CBOR")
 
 
 def _key(key: CborKey) -> bytes:
@@ -159,6 +168,8 @@ class _Reader:
             raise MalformedError("CBOR with too many items")
         start = self.offset
         major, information, argument = self._read_head()
+        if major in (_ARRAY, _MAP):
+            return self._container(major, argument, depth)
         if major == _UNSIGNED:
             return argument
         if major == _NEGATIVE:
@@ -166,22 +177,8 @@ class _Reader:
         if major == _BYTES:
             return self._take(argument)
         if major == _TEXT:
-            try:
-                return self._take(argument).decode()
-            except UnicodeDecodeError:
-                raise MalformedError("CBOR text that is not UTF-8") from None
-        if major == _SIMPLE:
-            return self._simple(information, start)
-        if major == _TAG:
-            raise MalformedError("CBOR with a tag")
-        if depth >= CBOR_DEPTH_MAX:
-            raise MalformedError(f"CBOR with more than {CBOR_DEPTH_MAX} containers inside each other")
-        # Each entry takes a byte at least: a huge claim is refused before anything is made for it.
-        if argument * (major - _TEXT) > len(self._data) - self.offset:
-            raise MalformedError("CBOR that is cut off")
-        if major == _ARRAY:
-            return [self.read(depth + 1) for _ in range(argument)]
-        return self._map(argument, depth)
+            return self._text(argument)
+        return self._simple(major, information, start)
 
     def _read_head(self) -> tuple[int, int, int]:
         """Major type, additional information and argument, which must be in its shortest form."""
@@ -205,7 +202,15 @@ class _Reader:
         self.offset = end
         return taken
 
-    def _simple(self, information: int, start: int) -> CborValue:
+    def _text(self, size: int) -> str:
+        try:
+            return self._take(size).decode()
+        except UnicodeDecodeError:
+            raise MalformedError("CBOR text that is not UTF-8") from None
+
+    def _simple(self, major: int, information: int, start: int) -> CborValue:
+        if major == _TAG:
+            raise MalformedError("CBOR with a tag")
         if information == _NULL:
             return None
         if information in (_FALSE, _TRUE):
@@ -220,6 +225,16 @@ class _Reader:
         if _float(value) != encoded:
             raise MalformedError("a CBOR float that is not in its shortest form")
         return value
+
+    def _container(self, major: int, count: int, depth: int) -> CborValue:
+        if depth >= CBOR_DEPTH_MAX:
+            raise MalformedError(f"CBOR with more than {CBOR_DEPTH_MAX} containers inside each other")
+        # Each entry takes a byte at least: a huge claim is refused before anything is made for it.
+        if count * (2 if major == _MAP else 1) > len(self._data) - self.offset:
+            raise MalformedError("CBOR that is cut off")
+        if major == _ARRAY:
+            return [self.read(depth + 1) for _ in range(count)]
+        return self._map(count, depth)
 
     def _map(self, count: int, depth: int) -> dict[CborKey, CborValue]:
         entries: dict[CborKey, CborValue] = {}

@@ -16,8 +16,8 @@ CBOR_DEPTH_MAX = 16
 """Containers inside each other in one CBOR item. Our choice: our formats use at most 4. Deeper: refused."""
 
 CBOR_ITEMS_MAX = 4096
-"""Data items (keys, values, containers) in one CBOR item unless its format says more. Our choice: bounds the time
-that a decoder written in Python spends on one input to a few milliseconds. More: refused."""
+"""Data items (keys, values, containers) in one CBOR item unless its format says more. Our choice: bounds the
+time that a decoder written in Python spends on one input to a few milliseconds. More: refused."""
 
 CBOR_BYTES_MAX = 64 * 1024
 """Bytes of one CBOR item unless its format says more. Our choice. Longer: refused before it is looked at."""
@@ -64,14 +64,14 @@ CONTACT_SEQUENCE_MAX = 2**63 - 1
 """Largest sequence number of a contact: fits a signed 64-bit column of any database. Larger: refused."""
 
 CONTACT_ISSUED_AT_MAX = 253_402_300_799
-"""Latest issue time of a contact, in Unix seconds: 9999-12-31T23:59:59Z, the last one of most calendars. Later:
-refused."""
+"""Latest issue time of a contact, in Unix seconds: 9999-12-31T23:59:59Z, the last one of most calendars.
+Later: refused."""
 
 CONTACT_EXTENSIONS_MAX = 8
 """Fields of newer versions in a contact. Our choice. More: refused."""
 
 CONTACT_EXTENSION_KEY_MIN = 32
-"""Smallest key of such a field; the keys below belong to the version. Smaller and unknown: refused by name."""
+"""Smallest key of such a field; the keys below belong to the version. Unknown below: refused."""
 
 CONTACT_EXTENSION_KEY_MAX = 255
 """Largest key of such a field. Our choice. Larger: refused by name."""
@@ -96,4 +96,5 @@ POW_NONCE_MAX = 2**64 - 1
 # --- key file ----------------------------------------------------------------------------------------------
 
 KEY_FILE_BYTES_MAX = 16 * 1024
-"""Bytes of a key file. Ours have below 1 kB; this leaves room to recognise an RSA key and say so. Longer: refused."""
+"""Bytes of a key file. Ours have below 1 kB; this leaves room to recognise an RSA key and say so. Longer:
+refused."""
