@@ -52,9 +52,7 @@ mod tests {
     use super::{PointError, check_public_key};
 
     fn key(hex: &str) -> Vec<u8> {
-        (0..hex.len() / 2)
-            .map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap())
-            .collect()
+        (0..hex.len() / 2).map(|i| u8::from_str_radix(&hex[2 * i..2 * i + 2], 16).unwrap()).collect()
     }
 
     #[test]
@@ -74,11 +72,7 @@ mod tests {
             "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
             "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
         ] {
-            assert_eq!(
-                check_public_key(&key(point)),
-                Err(PointError::SmallOrder),
-                "{point}"
-            );
+            assert_eq!(check_public_key(&key(point)), Err(PointError::SmallOrder), "{point}");
         }
     }
 
@@ -89,11 +83,7 @@ mod tests {
             "0100000000000000000000000000000000000000000000000000000000000080",
             "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
         ] {
-            assert_eq!(
-                check_public_key(&key(point)),
-                Err(PointError::NotCanonical),
-                "{point}"
-            );
+            assert_eq!(check_public_key(&key(point)), Err(PointError::NotCanonical), "{point}");
         }
     }
 

@@ -100,13 +100,11 @@ impl Miner {
             let input = input(&network_id, &peer_id);
             let first = start.wrapping_add(index);
             *lock(&miner.shared.running) += 1;
-            let thread = thread::Builder::new()
-                .name(format!("kontinuum-pow-{index}"))
-                .spawn(move || {
-                    search(&shared, input, difficulty, first, count as u64);
-                    *lock(&shared.running) -= 1;
-                    shared.ended.notify_all();
-                });
+            let thread = thread::Builder::new().name(format!("kontinuum-pow-{index}")).spawn(move || {
+                search(&shared, input, difficulty, first, count as u64);
+                *lock(&shared.running) -= 1;
+                shared.ended.notify_all();
+            });
             match thread {
                 Ok(thread) => lock(&miner.threads).push(thread),
                 Err(error) => {
@@ -147,17 +145,11 @@ impl Miner {
         let deadline = Instant::now().checked_add(timeout);
         let mut running = lock(&self.shared.running);
         while *running > 0 {
-            let left = deadline.map_or(Duration::from_secs(3600), |at| {
-                at.saturating_duration_since(Instant::now())
-            });
+            let left = deadline.map_or(Duration::from_secs(3600), |at| at.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 return false;
             }
-            let (guard, _) = self
-                .shared
-                .ended
-                .wait_timeout(running, left)
-                .unwrap_or_else(PoisonError::into_inner);
+            let (guard, _) = self.shared.ended.wait_timeout(running, left).unwrap_or_else(PoisonError::into_inner);
             running = guard;
         }
         true

@@ -17,9 +17,7 @@ const LONG_MESSAGE_BYTES: usize = 16 * 1024;
 
 /// `bytes` as an array, or a `ValueError` that names the argument.
 fn exactly<const N: usize>(bytes: &[u8], name: &str) -> PyResult<[u8; N]> {
-    bytes
-        .try_into()
-        .map_err(|_| PyValueError::new_err(format!("{name} has {} bytes, not {N}", bytes.len())))
+    bytes.try_into().map_err(|_| PyValueError::new_err(format!("{name} has {} bytes, not {N}", bytes.len())))
 }
 
 /// Raise `ValueError` unless `key` is the canonical encoding of a curve point of large order.
@@ -49,28 +47,16 @@ fn ed25519_public_key<'py>(py: Python<'py>, seed: &[u8]) -> PyResult<Bound<'py, 
 
 /// The signature of `message` by the key of `seed`.
 #[pyfunction]
-fn ed25519_sign<'py>(
-    py: Python<'py>,
-    seed: &[u8],
-    message: &[u8],
-) -> PyResult<Bound<'py, PyBytes>> {
+fn ed25519_sign<'py>(py: Python<'py>, seed: &[u8], message: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
     let pair = key_pair(seed)?;
-    let signature = if message.len() < LONG_MESSAGE_BYTES {
-        pair.sign(message)
-    } else {
-        py.detach(|| pair.sign(message))
-    };
+    let signature =
+        if message.len() < LONG_MESSAGE_BYTES { pair.sign(message) } else { py.detach(|| pair.sign(message)) };
     Ok(PyBytes::new(py, signature.as_ref()))
 }
 
 /// Raise `ValueError` unless `signature` is `public_key`'s signature of `message` (without the cofactor).
 #[pyfunction]
-fn ed25519_verify(
-    py: Python<'_>,
-    public_key: &[u8],
-    message: &[u8],
-    signature: &[u8],
-) -> PyResult<()> {
+fn ed25519_verify(py: Python<'_>, public_key: &[u8], message: &[u8], signature: &[u8]) -> PyResult<()> {
     let key = UnparsedPublicKey::new(&ED25519, public_key);
     let result = if message.len() < LONG_MESSAGE_BYTES {
         key.verify(message, signature)
@@ -84,12 +70,7 @@ fn ed25519_verify(
 #[pyfunction]
 fn pow_verify(network_id: &[u8], peer_id: &[u8], nonce: u64, difficulty: u32) -> PyResult<bool> {
     let network_id = exactly(network_id, "the network id")?;
-    Ok(pow::verify(
-        &network_id,
-        &exactly(peer_id, "the identity")?,
-        nonce,
-        difficulty,
-    ))
+    Ok(pow::verify(&network_id, &exactly(peer_id, "the identity")?, nonce, difficulty))
 }
 
 /// A search for a proof of work on all cores, which begins at once and never holds the interpreter lock.
@@ -103,13 +84,7 @@ impl PowMiner {
     /// Begin to search; `threads` 0 means one per core; nonces are tried from `start` on.
     #[new]
     #[pyo3(signature = (network_id, peer_id, difficulty, threads=0, start=0))]
-    fn new(
-        network_id: &[u8],
-        peer_id: &[u8],
-        difficulty: u32,
-        threads: usize,
-        start: u64,
-    ) -> PyResult<Self> {
+    fn new(network_id: &[u8], peer_id: &[u8], difficulty: u32, threads: usize, start: u64) -> PyResult<Self> {
         let network_id = exactly(network_id, "the network id")?;
         let peer_id = exactly(peer_id, "the identity")?;
         let miner = pow::Miner::start(network_id, peer_id, difficulty, threads, start)
@@ -119,11 +94,7 @@ impl PowMiner {
 
     /// `(done, nonce or None, hashes so far)`; done without a nonce means cancelled.
     fn poll(&self) -> (bool, Option<u64>, u64) {
-        (
-            self.miner.is_done(),
-            self.miner.nonce(),
-            self.miner.hashes(),
-        )
+        (self.miner.is_done(), self.miner.nonce(), self.miner.hashes())
     }
 
     /// Wait for the end of the search, at most `timeout_s` seconds (0 to a day); says whether it ended.

@@ -1,0 +1,451 @@
+//! `kontinuum._native.Endpoint`: the engine, driven from an event loop or by a simulator.
+//!
+//! With a socket: register `fileno()`, call `pump()` when it is readable, `flush()` after writes,
+//! either when the delay that they return has passed. Without: `feed()` datagrams, then `drive()`.
+
+use super::events;
+use super::guard::Guard;
+use crate::engine::commands::{Readable, Refusal};
+use crate::engine::connection::Connection;
+use crate::engine::{Engine, Event, Options, stream};
+use crate::tls;
+use bytes::{Bytes, BytesMut};
+use pyo3::exceptions::{PyBrokenPipeError, PyBufferError, PyOSError, PyOverflowError, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+/// Batches received in one pump: more would only delay the loop (docs/performance.md).
+const BATCHES: usize = 2;
+
+/// Work is left over: pump again soon.
+const MORE: u8 = 1;
+/// The kernel's buffer is full: flush when the socket is writable.
+const WANTS_WRITE: u8 = 2;
+
+type Pumped<'py> = (Bound<'py, PyList>, Option<f64>, u8);
+type Transmits<'py> = Vec<((String, u16), Vec<Bound<'py, PyBytes>>)>;
+
+/// One identity's engine.
+#[pyclass(module = "kontinuum._native", frozen)]
+pub struct Endpoint {
+    engine: Arc<Mutex<Engine>>,
+    guard: Mutex<Option<Guard>>,
+    base: Instant,
+    /// Virtual time of an endpoint without a socket.
+    virtual_now: Mutex<Option<Instant>>,
+    public_key: [u8; 32],
+}
+
+impl Endpoint {
+    fn engine(&self) -> MutexGuard<'_, Engine> {
+        // A panic in the engine poisons it; going on with half a state would be worse than failing.
+        self.engine.lock().expect("the engine panicked")
+    }
+
+    fn now(&self) -> Instant {
+        self.virtual_now.lock().expect("nobody panics with the clock").unwrap_or_else(Instant::now)
+    }
+
+    fn with<T>(&self, connection: u64, act: impl FnOnce(&mut Connection, &mut Vec<Event>) -> T) -> PyResult<T> {
+        let mut engine = self.engine();
+        let (connection, events) = engine.connection(connection).ok_or_else(gone)?;
+        Ok(act(connection, events))
+    }
+
+    /// Drive the engine without the interpreter lock, then hand its events over.
+    fn run<'py>(&self, py: Python<'py>, receive: bool) -> PyResult<Pumped<'py>> {
+        let now = Instant::now();
+        if let Ok(guard) = self.guard.try_lock()
+            && let Some(guard) = guard.as_ref()
+        {
+            guard.beat(now);
+        }
+        let (happened, delay, flags) = py.detach(|| {
+            let mut engine = self.engine();
+            let mut more = receive && engine.receive(now, BATCHES);
+            more |= engine.drive(now);
+            let delay = engine.next_deadline().map(|at| at.saturating_duration_since(now).as_secs_f64());
+            let wants_write = engine.socket.as_ref().is_some_and(|socket| socket.wants_write());
+            let flags = if more { MORE } else { 0 } | if wants_write { WANTS_WRITE } else { 0 };
+            (std::mem::take(&mut engine.events), delay, flags)
+        });
+        Ok((to_list(py, happened)?, delay, flags))
+    }
+}
+
+fn to_list(py: Python<'_>, happened: Vec<Event>) -> PyResult<Bound<'_, PyList>> {
+    let mut tuples = Vec::with_capacity(happened.len());
+    for event in happened {
+        tuples.push(events::to_tuple(py, event)?);
+    }
+    PyList::new(py, tuples)
+}
+
+fn gone() -> PyErr {
+    PyBrokenPipeError::new_err("the connection is closed")
+}
+
+fn refused(refusal: Refusal) -> PyErr {
+    match refusal {
+        Refusal::Gone => PyBrokenPipeError::new_err("closed"),
+        Refusal::Full => PyBufferError::new_err("too much waits for this peer"),
+        Refusal::TooLarge => PyOverflowError::new_err("longer than allowed"),
+    }
+}
+
+fn key(bytes: &[u8]) -> PyResult<[u8; 32]> {
+    bytes.try_into().map_err(|_| PyValueError::new_err("a key has 32 bytes"))
+}
+
+fn address(host: &str, port: u16) -> PyResult<SocketAddr> {
+    let ip = host.parse().map_err(|_| PyValueError::new_err(format!("not an IP address: {host}")))?;
+    Ok(SocketAddr::new(ip, port))
+}
+
+fn seconds(value: f64, name: &str) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(value).map_err(|_| PyValueError::new_err(format!("{name} is no duration")))
+}
+
+fn options(settings: Option<&Bound<'_, PyDict>>) -> PyResult<Options> {
+    let mut options = Options::default();
+    for (name, value) in settings.into_iter().flatten() {
+        let name: String = name.extract()?;
+        match name.as_str() {
+            "accept" => options.accept = value.extract()?,
+            "post_quantum" => options.post_quantum = value.extract()?,
+            "bbr" => options.bbr = value.extract()?,
+            "streams_max" => options.streams_max = value.extract()?,
+            "idle_timeout_s" => options.idle_timeout = seconds(value.extract()?, &name)?,
+            "keep_alive_s" => options.keep_alive = seconds(value.extract()?, &name)?,
+            "connections_max" => options.connections_max = value.extract()?,
+            "half_open_max" => options.half_open_max = value.extract()?,
+            "handshakes_per_ip_per_s" => options.handshakes_per_ip_per_s = value.extract()?,
+            "handshakes_per_ip_burst" => options.handshakes_per_ip_burst = value.extract()?,
+            "connection_buffer_max" => options.connection_buffer_max = value.extract()?,
+            "paths_max" => options.paths_max = value.extract()?,
+            "path_idle_s" => options.path_idle = seconds(value.extract()?, &name)?,
+            "path_keep_alive_s" => options.path_keep_alive = seconds(value.extract()?, &name)?,
+            "initial_rtt_s" => options.initial_rtt = seconds(value.extract()?, &name)?,
+            "gso_segments_max" => options.gso_segments_max = value.extract()?,
+            "mtu_max" => options.mtu_max = value.extract()?,
+            "qlog_dir" => options.qlog_dir = value.extract::<Option<PathBuf>>()?,
+            "keylog_path" => options.keylog_path = value.extract::<Option<PathBuf>>()?,
+            "rng_seed" => options.rng_seed = Some(key(value.extract()?)?),
+            _ => return Err(PyValueError::new_err(format!("no such setting: {name}"))),
+        }
+    }
+    Ok(options)
+}
+
+#[pymethods]
+impl Endpoint {
+    /// `bind`: `(host, port)`, or `None` for an endpoint without a socket whose time is virtual.
+    #[new]
+    #[pyo3(signature = (seed, bind=None, settings=None))]
+    fn new(seed: &[u8], bind: Option<(String, u16)>, settings: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
+        let options = options(settings)?;
+        if bind.is_some() && options.rng_seed.is_some() {
+            return Err(PyValueError::new_err("seeded randomness is for simulation, not for a socket"));
+        }
+        let bind = bind.map(|(host, port)| address(&host, port)).transpose()?;
+        let engine =
+            Engine::new(&key(seed)?, bind, options).map_err(|error| match error.downcast::<std::io::Error>() {
+                Ok(error) => PyErr::from(*error),
+                Err(error) => PyRuntimeError::new_err(error.to_string()),
+            })?;
+        let base = Instant::now();
+        let public_key = *engine.public_key();
+        let engine = Arc::new(Mutex::new(engine));
+        let guard = bind.map(|_| Guard::start(engine.clone())).transpose()?;
+        let virtual_now = Mutex::new(bind.is_none().then_some(base));
+        Ok(Self { engine, guard: Mutex::new(guard), base, virtual_now, public_key })
+    }
+
+    /// The identity: 32 bytes.
+    #[getter]
+    fn public_key<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.public_key)
+    }
+
+    /// `(host, port)` of the socket.
+    #[getter]
+    fn local_address(&self) -> PyResult<(String, u16)> {
+        let engine = self.engine();
+        let socket = engine.socket.as_ref().ok_or_else(|| PyOSError::new_err("there is no socket"))?;
+        let address = socket.local_address()?;
+        Ok((address.ip().to_string(), address.port()))
+    }
+
+    /// Descriptors to watch for reading: the socket, and the guard's wake-up.
+    fn filenos(&self) -> PyResult<(i32, i32)> {
+        let guard = self.guard.lock().expect("nobody panics with the guard");
+        let (engine, none) = (self.engine(), || PyOSError::new_err("there is no socket"));
+        let socket = engine.socket.as_ref().ok_or_else(none)?;
+        Ok((socket.fd(), guard.as_ref().ok_or_else(none)?.wake_fd()))
+    }
+
+    /// Receive, serve timers, transmit: `(events, delay until the next timer or None, flags)`.
+    fn pump<'py>(&self, py: Python<'py>) -> PyResult<Pumped<'py>> {
+        self.run(py, true)
+    }
+
+    /// As `pump()`, but receives nothing.
+    fn flush<'py>(&self, py: Python<'py>) -> PyResult<Pumped<'py>> {
+        self.run(py, false)
+    }
+
+    /// The guard woke the loop: acknowledge, and say how often it had to step in.
+    fn guard_acknowledge(&self) -> u64 {
+        let guard = self.guard.lock().expect("nobody panics with the guard");
+        guard.as_ref().map_or(0, |guard| {
+            guard.clear();
+            guard.activations()
+        })
+    }
+
+    /// Stop the guard and give the socket back. Connections should have been closed before.
+    fn shutdown(&self, py: Python<'_>) {
+        let guard = self.guard.lock().expect("nobody panics with the guard").take();
+        py.detach(|| drop(guard));
+        self.engine().socket = None;
+    }
+
+    /// Without a socket: take one datagram from `(host, port)` at virtual second `now_s`.
+    fn feed(&self, now_s: f64, data: &[u8], host: &str, port: u16) -> PyResult<()> {
+        let now = self.advance(now_s)?;
+        self.engine().input(now, address(host, port)?, None, None, BytesMut::from(data));
+        Ok(())
+    }
+
+    /// Without a socket: serve timers at virtual second `now_s`:
+    /// `(events, [((host, port), [datagram, ...]), ...], next deadline in virtual seconds or None)`.
+    fn drive<'py>(&self, py: Python<'py>, now_s: f64) -> PyResult<(Bound<'py, PyList>, Transmits<'py>, Option<f64>)> {
+        let now = self.advance(now_s)?;
+        let mut engine = self.engine();
+        while engine.drive(now) {}
+        let happened = to_list(py, std::mem::take(&mut engine.events))?;
+        let transmits = std::mem::take(&mut engine.outgoing).into_iter().map(|batch| {
+            let to = (batch.destination.ip().to_string(), batch.destination.port());
+            (to, batch.datagrams.iter().map(|datagram| PyBytes::new(py, datagram)).collect())
+        });
+        let transmits = transmits.collect();
+        let deadline = engine.next_deadline().map(|at| at.saturating_duration_since(self.base).as_secs_f64());
+        Ok((happened, transmits, deadline))
+    }
+
+    /// Begin a handshake; the outcome is an event under `token`.
+    #[pyo3(signature = (token, host, port, peer, alpn=tls::ALPN_KONTINUUM))]
+    fn connect(&self, token: u64, host: &str, port: u16, peer: &[u8], alpn: &[u8]) -> PyResult<()> {
+        let (to, peer, now) = (address(host, port)?, key(peer)?, self.now());
+        self.engine().connect(now, token, to, &peer, alpn);
+        Ok(())
+    }
+
+    /// End a connection.
+    fn close(&self, connection: u64, code: u32, reason: &str) -> PyResult<()> {
+        let now = self.now();
+        self.with(connection, |connection, events| connection.close(now, code, reason, events))
+    }
+
+    /// Send a request; the reply is an event under `token`.
+    fn call(&self, connection: u64, token: u64, protocol: &[u8], timeout_ms: u64, body: &[u8]) -> PyResult<()> {
+        let body = Bytes::copy_from_slice(body);
+        self.with(connection, |connection, events| connection.call(token, protocol, timeout_ms, body, events))?
+            .map_err(refused)
+    }
+
+    /// The reply to `token` is no longer wanted.
+    fn cancel(&self, connection: u64, token: u64) -> PyResult<()> {
+        self.with(connection, |connection, _| connection.cancel(token))
+    }
+
+    /// Answer a call.
+    fn reply(&self, connection: u64, stream: u64, status: u64, body: &[u8]) -> PyResult<()> {
+        let body = Bytes::copy_from_slice(body);
+        self.with(connection, |connection, events| connection.reply(stream, status, body, events))?.map_err(refused)
+    }
+
+    /// Open a stream: its number, or `None` when an event under `token` will tell it.
+    fn open(
+        &self,
+        connection: u64,
+        token: u64,
+        protocol: &[u8],
+        messages: bool,
+        bidirectional: bool,
+    ) -> PyResult<Option<u64>> {
+        self.with(connection, |connection, events| connection.open(token, messages, bidirectional, protocol, events))?
+            .map_err(refused)
+    }
+
+    /// Queue one write or one message: the bytes that are now queued.
+    fn write(&self, connection: u64, stream: u64, data: &[u8]) -> PyResult<usize> {
+        let data = Bytes::copy_from_slice(data);
+        self.with(connection, |connection, events| connection.write(stream, data, events))?.map_err(refused)
+    }
+
+    /// Ask for a WRITABLE event. False if there is room already.
+    fn want_writable(&self, connection: u64, stream: u64) -> PyResult<bool> {
+        self.with(connection, |connection, _| connection.want_writable(stream))
+    }
+
+    /// End our half after what is queued.
+    fn finish(&self, connection: u64, stream: u64) -> PyResult<()> {
+        self.with(connection, |connection, events| connection.finish(stream, events))
+    }
+
+    /// Give up our half.
+    fn reset(&self, connection: u64, stream: u64, code: u32) -> PyResult<()> {
+        self.with(connection, |connection, _| connection.reset(stream, code))
+    }
+
+    /// Refuse the peer's half.
+    fn stop(&self, connection: u64, stream: u64, code: u32) -> PyResult<()> {
+        self.with(connection, |connection, _| connection.stop(stream, code))
+    }
+
+    /// Up to `bytes_max` bytes; `None` when nothing is there yet, `b""` at the end.
+    fn read<'py>(
+        &self,
+        py: Python<'py>,
+        connection: u64,
+        stream: u64,
+        bytes_max: usize,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let mut engine = self.engine();
+        let (connection, events) = engine.connection(connection).ok_or_else(gone)?;
+        match connection.readable(stream).map_err(refused)? {
+            Readable::Nothing => Ok(None),
+            Readable::End => Ok(Some(PyBytes::new(py, b""))),
+            Readable::Bytes(count) => {
+                let read = |out: &mut [u8]| {
+                    connection.read(stream, out, events);
+                    Ok(())
+                };
+                PyBytes::new_with(py, count.min(bytes_max.max(1)), read).map(Some)
+            }
+        }
+    }
+
+    /// A message of `length` bytes was taken by its consumer.
+    fn consume(&self, connection: u64, stream: u64, length: usize) -> PyResult<()> {
+        self.with(connection, |connection, events| connection.consume(stream, length, events))
+    }
+
+    /// Send a datagram.
+    fn send_datagram(&self, connection: u64, data: &[u8]) -> PyResult<()> {
+        let data = Bytes::copy_from_slice(data);
+        self.with(connection, |connection, _| connection.send_datagram(data))?.map_err(refused)
+    }
+
+    /// Open another path: its number.
+    fn open_path(&self, connection: u64, host: &str, port: u16, backup: bool) -> PyResult<u32> {
+        let (to, now) = (address(host, port)?, self.now());
+        self.with(connection, |connection, _| connection.open_path(now, to, backup))?.map_err(PyOSError::new_err)
+    }
+
+    /// Prefer a path, or keep it in reserve.
+    fn set_path_backup(&self, connection: u64, path: u32, backup: bool) -> PyResult<()> {
+        self.with(connection, |connection, _| connection.set_path_backup(path, backup))?.map_err(PyOSError::new_err)
+    }
+
+    /// Give up a path.
+    fn close_path(&self, connection: u64, path: u32) -> PyResult<()> {
+        let now = self.now();
+        self.with(connection, |connection, _| connection.close_path(now, path))?.map_err(PyOSError::new_err)
+    }
+
+    /// Derive `length` secret bytes that only both ends of this connection know.
+    fn export_keying_material<'py>(
+        &self,
+        py: Python<'py>,
+        connection: u64,
+        label: &[u8],
+        context: &[u8],
+        length: usize,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let export = |out: &mut [u8]| {
+            self.with(connection, |connection, _| connection.export_keying_material(out, label, context))?
+                .map_err(refused)
+        };
+        PyBytes::new_with(py, length, export)
+    }
+
+    /// Figures of a connection: `{"counts": [...], "held": n, "paths": [{...}]}`.
+    fn statistics<'py>(&self, py: Python<'py>, connection: u64) -> PyResult<Bound<'py, PyDict>> {
+        let figures = self.with(connection, |connection, _| connection.figures())?;
+        let out = PyDict::new(py);
+        out.set_item("counts", figures.counts.to_vec())?;
+        out.set_item("held", figures.held)?;
+        let mut paths = Vec::with_capacity(figures.paths.len());
+        for path in figures.paths {
+            let entry = PyDict::new(py);
+            entry.set_item("path", path.path)?;
+            entry.set_item("address", path.address.map(|to| (to.ip().to_string(), to.port())))?;
+            entry.set_item("backup", path.backup)?;
+            entry.set_item("rtt_s", path.rtt_s)?;
+            entry.set_item("cwnd", path.cwnd)?;
+            entry.set_item("counts", path.counts.to_vec())?;
+            entry.set_item("mtu", path.mtu)?;
+            paths.push(entry);
+        }
+        out.set_item("paths", paths)?;
+        Ok(out)
+    }
+
+    /// Figures of the endpoint, by name.
+    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let activations = {
+            let guard = self.guard.lock().expect("nobody panics with the guard");
+            guard.as_ref().map_or(0, Guard::activations)
+        };
+        let engine = self.engine();
+        let (admission, half_open) = engine.admission();
+        let socket = engine.socket.as_ref().map_or([0; 4], |socket| socket.counters);
+        let out = PyDict::new(py);
+        out.set_item("connections", engine.open_connections())?;
+        out.set_item("half_open", half_open)?;
+        out.set_item("held_bytes", engine.held())?;
+        out.set_item("handshakes_accepted", admission.accepted)?;
+        out.set_item("handshakes_retried", admission.retried)?;
+        out.set_item("handshakes_refused", admission.refused)?;
+        out.set_item("handshakes_ignored", admission.ignored)?;
+        out.set_item("datagrams_received", socket[0])?;
+        out.set_item("receive_calls", socket[1])?;
+        out.set_item("batches_sent", socket[2])?;
+        out.set_item("batches_dropped", socket[3])?;
+        out.set_item("guard_activations", activations)?;
+        Ok(out)
+    }
+
+    /// Bytes queued on a stream at which a writer should wait.
+    #[classattr]
+    const SEND_HIGH_WATER_BYTES: usize = stream::SEND_HIGH_WATER_BYTES;
+
+    /// Longest request, reply or message, in bytes.
+    #[classattr]
+    const MESSAGE_BYTES_MAX: usize = crate::engine::wire::MESSAGE_BYTES_MAX;
+
+    fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let key: String = slf.get().public_key[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("<Endpoint {key}>").into_pyobject(slf.py()).map(Bound::into_any).map_err(Into::into)
+    }
+}
+
+impl Endpoint {
+    fn advance(&self, now_s: f64) -> PyResult<Instant> {
+        let mut virtual_now = self.virtual_now.lock().expect("nobody panics with the clock");
+        let last =
+            virtual_now.ok_or_else(|| PyRuntimeError::new_err("an endpoint with a socket lives in real time"))?;
+        let now = self.base + seconds(now_s, "now_s")?;
+        if now < last {
+            return Err(PyValueError::new_err("time does not go backwards"));
+        }
+        *virtual_now = Some(now);
+        Ok(now)
+    }
+}

@@ -1,0 +1,590 @@
+//! One connection: its streams, their events, and the bytes between them and QUIC.
+//!
+//! Every wake-up takes all that arrived out of QUIC (see [`super::stream`] for why) and turns it into
+//! events; whatever breaks the protocol costs its stream, never the connection.
+
+use super::commands::number_of;
+use super::event::{CloseKind, Event, PathChange, code};
+use super::initial_close::ClientInitial;
+use super::stream::{Received, RecvHalf, SendHalf, Violation};
+use super::wire::{self, Kind};
+use crate::tls;
+use bytes::Bytes;
+use noq_proto::{
+    ConnectionError, ConnectionId, Dir, PathEvent, PathId, PathStatus, ReadError, StreamEvent, StreamId, VarInt,
+    WriteError,
+};
+use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// Calls and streams that wait for the peer to allow another stream; beyond it they fail at once.
+pub const OPENING_MAX: usize = 16_384;
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The peer is not yet known.
+    Handshaking,
+    /// Both sides are verified.
+    Open,
+    /// Over; only the transport's last packets remain.
+    Closed,
+}
+
+/// What a server remembers of a handshake in progress.
+pub struct ServerHandshake {
+    /// The client's first packet.
+    pub initial: ClientInitial,
+    /// Our connection id in what we already sent.
+    pub source: Option<ConnectionId>,
+    /// The address was proven by Retry.
+    pub proven: bool,
+}
+
+/// The probing of several paths.
+pub struct PathTimes {
+    /// A path that is silent this long is given up.
+    pub idle: Duration,
+    /// Each path is probed this often.
+    pub keep_alive: Duration,
+}
+
+pub(super) struct Stream {
+    /// Names a call of ours.
+    pub token: u64,
+    pub kind: Option<Kind>,
+    pub send: Option<SendHalf>,
+    pub recv: Option<RecvHalf>,
+    /// The peer opened it.
+    pub inbound: bool,
+    /// Python knows about it.
+    pub announced: bool,
+}
+
+pub(super) struct Opening {
+    pub token: u64,
+    pub kind: Kind,
+    pub dir: Dir,
+    pub first: Bytes,
+    pub body: Bytes,
+}
+
+/// One connection and everything on it.
+pub struct Connection {
+    pub(super) quic: noq_proto::Connection,
+    pub(super) id: u64,
+    pub(super) token: Option<u64>,
+    pub(super) phase: Phase,
+    pub(super) dirty: bool,
+    pub(super) deadline: Option<Instant>,
+    pub(super) handshake: Option<Box<ServerHandshake>>,
+    pub(super) streams: FxHashMap<StreamId, Stream>,
+    pub(super) opening: VecDeque<Opening>,
+    address: SocketAddr,
+    control: Option<StreamId>,
+    held: usize,
+    held_max: usize,
+    probe_at: Option<Instant>,
+}
+
+impl Connection {
+    pub(super) fn new(
+        quic: noq_proto::Connection,
+        id: u64,
+        token: Option<u64>,
+        address: SocketAddr,
+        held_max: usize,
+    ) -> Self {
+        Self {
+            quic,
+            id,
+            token,
+            phase: Phase::Handshaking,
+            dirty: false,
+            deadline: None,
+            handshake: None,
+            streams: FxHashMap::default(),
+            opening: VecDeque::new(),
+            address,
+            control: None,
+            held: 0,
+            held_max,
+            probe_at: None,
+        }
+    }
+
+    /// Bytes held for this peer.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    /// Where the handshake took place.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// When [`Self::on_timer`] is due.
+    pub(super) fn next_deadline(&mut self) -> Option<Instant> {
+        let quic = self.quic.poll_timeout();
+        match (quic, self.probe_at) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    pub(super) fn on_timer(&mut self, now: Instant, times: &PathTimes) {
+        self.quic.handle_timeout(now);
+        if self.probe_at.is_some_and(|at| at <= now) {
+            self.probe_at = Some(now + times.keep_alive);
+            for path in self.quic.paths() {
+                let _ = self.quic.ping_path(path); // A path that just closed needs no probe.
+            }
+        }
+    }
+
+    /// Turn everything that QUIC has to say into events.
+    pub(super) fn poll(&mut self, now: Instant, times: &PathTimes, events: &mut Vec<Event>) {
+        while let Some(event) = self.quic.poll() {
+            match event {
+                noq_proto::Event::Connected => self.on_connected(events),
+                noq_proto::Event::ConnectionLost { reason } => self.on_lost(&reason, events),
+                noq_proto::Event::Stream(event) if self.phase != Phase::Closed => self.on_stream(event, events),
+                noq_proto::Event::DatagramReceived => {
+                    while let Some(data) = self.quic.datagrams().recv() {
+                        events.push(Event::Datagram { connection: self.id, data });
+                    }
+                }
+                noq_proto::Event::Path(event) => self.on_path(now, event, times, events),
+                _ => {}
+            }
+        }
+    }
+
+    fn on_connected(&mut self, events: &mut Vec<Event>) {
+        let session = self.quic.crypto_session();
+        let certificates = session
+            .peer_identity()
+            .and_then(|any| any.downcast::<Vec<rustls::pki_types::CertificateDer<'static>>>().ok());
+        let peer = certificates.and_then(|chain| tls::raw_key::key_of_spki(chain.first()?));
+        let data =
+            session.handshake_data().and_then(|any| any.downcast::<noq_proto::crypto::rustls::HandshakeData>().ok());
+        self.phase = Phase::Open;
+        self.handshake = None;
+        events.push(Event::Connected {
+            connection: self.id,
+            token: self.token.take(),
+            peer: peer.expect("the verifier let only identities through"),
+            alpn: data.as_ref().and_then(|data| data.protocol.clone()).unwrap_or_default().into(),
+            key_exchange: tls::group_name(data.and_then(|data| data.negotiated_key_exchange_group)),
+            address: self.address,
+        });
+    }
+
+    fn on_lost(&mut self, reason: &ConnectionError, events: &mut Vec<Event>) {
+        let (kind, code, text) = match reason {
+            ConnectionError::ApplicationClosed(close) => (
+                CloseKind::Application,
+                close.error_code.into_inner(),
+                String::from_utf8_lossy(&close.reason).into_owned(),
+            ),
+            ConnectionError::ConnectionClosed(close) => {
+                (CloseKind::PeerTransport, close.error_code.into(), String::from_utf8_lossy(&close.reason).into_owned())
+            }
+            ConnectionError::TransportError(error) => {
+                (CloseKind::OurTransport, error.code.into(), error.reason.clone())
+            }
+            ConnectionError::TimedOut => (CloseKind::TimedOut, 0, "timed out".into()),
+            ConnectionError::Reset => (CloseKind::Reset, 0, "reset by peer".into()),
+            other => (CloseKind::OurTransport, 0, other.to_string()),
+        };
+        self.close_with(kind, code, text, events);
+    }
+
+    /// The one place where a connection ends, so that its end is told exactly once.
+    pub(super) fn close_with(&mut self, kind: CloseKind, code: u64, reason: String, events: &mut Vec<Event>) {
+        if self.phase == Phase::Closed {
+            return;
+        }
+        self.phase = Phase::Closed;
+        self.streams = FxHashMap::default();
+        self.opening = VecDeque::new();
+        self.held = 0;
+        self.probe_at = None;
+        events.push(Event::Closed { connection: self.id, token: self.token.take(), kind, code, reason });
+    }
+
+    fn on_stream(&mut self, event: StreamEvent, events: &mut Vec<Event>) {
+        match event {
+            StreamEvent::Opened { dir } => {
+                while let Some(id) = self.quic.streams().accept(dir) {
+                    let stream = Stream {
+                        token: 0,
+                        kind: None,
+                        send: None,
+                        recv: Some(RecvHalf::inbound()),
+                        inbound: true,
+                        announced: false,
+                    };
+                    self.streams.insert(id, stream);
+                    self.receive(id, events);
+                }
+            }
+            StreamEvent::Readable { id } => self.receive(id, events),
+            StreamEvent::Writable { id } => self.pump(id, events),
+            StreamEvent::Available { dir } => self.open_waiting(dir, events),
+            StreamEvent::Stopped { id, error_code } => self.on_stopped(id, error_code, events),
+            StreamEvent::Finished { .. } => {}
+        }
+    }
+
+    /// Take everything out of QUIC's receive buffer of one stream.
+    fn receive(&mut self, id: StreamId, events: &mut Vec<Event>) {
+        enum Outcome {
+            More,
+            End,
+            Reset(u64),
+            Violated(u32),
+        }
+        let Some(recv) = self.streams.get_mut(&id).and_then(|stream| stream.recv.as_mut()) else { return };
+        if recv.ended {
+            return;
+        }
+        let before = recv.held();
+        let mut received = Vec::new();
+        let mut outcome = Outcome::More;
+        {
+            let mut quic = self.quic.recv_stream(id);
+            let Ok(mut chunks) = quic.read(true) else { return };
+            loop {
+                match chunks.next(usize::MAX) {
+                    Ok(Some(chunk)) => {
+                        if let Err(violation) = recv.push(chunk.bytes, &mut received) {
+                            outcome = Outcome::Violated(match violation {
+                                Violation::Malformed => code::MALFORMED,
+                                Violation::TooLarge => code::TOO_LARGE,
+                                Violation::UnknownKind => code::UNKNOWN_KIND,
+                                Violation::FlowControl => code::FLOW_CONTROL,
+                            });
+                            break;
+                        }
+                    }
+                    Ok(None) => {
+                        outcome = Outcome::End;
+                        break;
+                    }
+                    Err(ReadError::Blocked) => break,
+                    Err(ReadError::Reset(code)) => {
+                        outcome = Outcome::Reset(code.into_inner());
+                        break;
+                    }
+                }
+            }
+            // What the window update needs is transmitted by the next drive anyway.
+            let _ = chunks.finalize();
+        }
+        let after = recv.held();
+        self.held = self.held + after - before;
+        if self.held > self.held_max && after > before {
+            outcome = Outcome::Violated(code::BUSY);
+        }
+        for item in received {
+            self.on_received(id, item, events);
+        }
+        match outcome {
+            Outcome::More => {}
+            Outcome::End => self.on_end(id, events),
+            Outcome::Reset(code) => self.on_reset(id, code, events),
+            Outcome::Violated(code) => self.refuse(id, code, events),
+        }
+    }
+
+    fn on_received(&mut self, id: StreamId, item: Received, events: &mut Vec<Event>) {
+        let connection = self.id;
+        match item {
+            Received::Opened(protocol) => {
+                let Some(stream) = self.streams.get_mut(&id) else { return };
+                let kind = stream.recv.as_ref().and_then(|recv| recv.kind).expect("it had a header");
+                stream.kind = Some(kind);
+                stream.announced = true;
+                if id.dir() == Dir::Bi {
+                    stream.send = Some(SendHalf::new(kind));
+                }
+                events.push(Event::Accepted {
+                    connection,
+                    stream: id.into(),
+                    messages: kind == Kind::Messages,
+                    bidirectional: id.dir() == Dir::Bi,
+                    protocol,
+                });
+                self.open_control();
+            }
+            Received::Readable => events.push(Event::Readable { connection, stream: id.into() }),
+            Received::Message(body) => events.push(Event::Message { connection, stream: id.into(), body }),
+            Received::Credit(stream, cost) => {
+                let Ok(stream) = VarInt::from_u64(stream) else { return };
+                let stream = StreamId::from(stream);
+                if let Some(send) = self.streams.get_mut(&stream).and_then(|stream| stream.send.as_mut()) {
+                    send.on_credit(cost);
+                    self.pump(stream, events);
+                }
+            }
+        }
+    }
+
+    /// The peer finished its half.
+    fn on_end(&mut self, id: StreamId, events: &mut Vec<Event>) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(recv) = stream.recv.as_mut() else { return };
+        recv.ended = true;
+        match recv.kind {
+            Some(Kind::Call) => {
+                let (inbound, token, whole) = (stream.inbound, stream.token, recv.take_whole());
+                self.held = self.held.saturating_sub(whole.len());
+                if inbound { self.on_request(id, &whole, events) } else { self.on_reply(id, token, &whole, events) }
+            }
+            Some(Kind::Bytes) if recv.is_between_frames() => {
+                events.push(Event::Readable { connection: self.id, stream: id.into() });
+            }
+            Some(Kind::Messages) if recv.is_between_frames() => {
+                events.push(Event::Finished { connection: self.id, stream: id.into() });
+                self.drop_recv(id);
+            }
+            Some(Kind::Control) => self.drop_recv(id),
+            _ => self.refuse(id, code::MALFORMED, events),
+        }
+    }
+
+    fn on_request(&mut self, id: StreamId, whole: &Bytes, events: &mut Vec<Event>) {
+        let Ok(wire::Request { timeout_ms, protocol, body }) = wire::read_request(whole) else {
+            return self.refuse(id, code::MALFORMED, events);
+        };
+        if body.len() > wire::MESSAGE_BYTES_MAX || id.dir() != Dir::Bi {
+            return self.refuse(id, code::TOO_LARGE, events);
+        }
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.kind = Some(Kind::Call);
+            stream.recv = None;
+            stream.send = Some(SendHalf::new(Kind::Call));
+        }
+        events.push(Event::Call { connection: self.id, stream: id.into(), protocol, timeout_ms, body });
+    }
+
+    fn on_reply(&mut self, id: StreamId, token: u64, whole: &Bytes, events: &mut Vec<Event>) {
+        self.streams.remove(&id);
+        events.push(match wire::read_reply(whole) {
+            Ok((status, body)) => Event::Reply { token, status, body },
+            Err(wire::Malformed) => Event::CallFailed { token, code: code::MALFORMED.into() },
+        });
+    }
+
+    /// The peer gave up its half.
+    fn on_reset(&mut self, id: StreamId, code: u64, events: &mut Vec<Event>) {
+        let Some(stream) = self.streams.get(&id) else { return };
+        if stream.kind == Some(Kind::Call) && !stream.inbound {
+            events.push(Event::CallFailed { token: stream.token, code });
+            self.abandon(id, code::CANCELLED);
+        } else if stream.announced {
+            events.push(Event::WasReset { connection: self.id, stream: id.into(), code });
+            self.drop_recv(id);
+        } else {
+            self.abandon(id, code::CANCELLED);
+        }
+    }
+
+    /// The peer refuses what we send. QUIC leaves it to us to answer with a reset.
+    fn on_stopped(&mut self, id: StreamId, error_code: VarInt, events: &mut Vec<Event>) {
+        let _ = self.quic.send_stream(id).reset(error_code); // Already gone is as good.
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let code = error_code.into_inner();
+        if stream.kind == Some(Kind::Call) {
+            events.push(if stream.inbound {
+                Event::Stopped { connection: self.id, stream: id.into(), code }
+            } else {
+                Event::CallFailed { token: stream.token, code }
+            });
+            return self.abandon(id, code::CANCELLED);
+        }
+        stream.send = None;
+        if stream.announced {
+            events.push(Event::Stopped { connection: self.id, stream: id.into(), code });
+        }
+        self.forget_if_done(id);
+    }
+
+    /// The peer broke the protocol on this stream, or asks too much: refuse it, keep the connection.
+    fn refuse(&mut self, id: StreamId, code: u32, events: &mut Vec<Event>) {
+        if let Some(stream) = self.streams.get(&id) {
+            if stream.kind == Some(Kind::Call) && !stream.inbound {
+                events.push(Event::CallFailed { token: stream.token, code: code.into() });
+            } else if stream.announced {
+                events.push(Event::WasReset { connection: self.id, stream: id.into(), code: code.into() });
+            }
+        }
+        self.abandon(id, code);
+    }
+
+    /// End both halves at once and forget the stream.
+    pub(super) fn abandon(&mut self, id: StreamId, code: u32) {
+        self.drop_recv(id);
+        self.streams.remove(&id);
+        let code = VarInt::from_u32(code);
+        if id.dir() == Dir::Bi || id.initiator() == self.quic.side() {
+            let _ = self.quic.send_stream(id).reset(code);
+        }
+        if id.dir() == Dir::Bi || id.initiator() != self.quic.side() {
+            let _ = self.quic.recv_stream(id).stop(code);
+        }
+    }
+
+    pub(super) fn drop_recv(&mut self, id: StreamId) {
+        if let Some(recv) = self.streams.get_mut(&id).and_then(|stream| stream.recv.take()) {
+            self.held = self.held.saturating_sub(recv.held());
+        }
+        self.forget_if_done(id);
+    }
+
+    pub(super) fn forget_if_done(&mut self, id: StreamId) {
+        if self.streams.get(&id).is_some_and(|stream| stream.recv.is_none() && stream.send.is_none()) {
+            self.streams.remove(&id);
+        }
+    }
+
+    /// Hand what is queued on a stream to QUIC, as far as it takes it.
+    pub(super) fn pump(&mut self, id: StreamId, events: &mut Vec<Event>) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(send) = stream.send.as_mut() else { return };
+        let mut quic = self.quic.send_stream(id);
+        while let Some(front) = send.front() {
+            let before = front.len();
+            match quic.write_chunks(&mut &mut std::slice::from_mut(front)[..]) {
+                Ok(_) => {
+                    let taken = before - front.len();
+                    send.took(taken);
+                }
+                Err(WriteError::Blocked) => break,
+                Err(_) => {
+                    send.clear(); // Stopped or closed: its own event follows.
+                    break;
+                }
+            }
+        }
+        if send.finish && !send.finished && send.is_empty() {
+            send.finished = true;
+            let _ = quic.finish(); // Stopped meanwhile: its own event follows.
+        }
+        let wake = send.may_wake();
+        if send.finished {
+            stream.send = None;
+            self.forget_if_done(id);
+        }
+        if wake {
+            events.push(Event::Writable { connection: self.id, stream: id.into() });
+        }
+    }
+
+    /// Open what waits, as far as the peer allows.
+    fn open_waiting(&mut self, dir: Dir, events: &mut Vec<Event>) {
+        let mut index = 0;
+        while let Some(opening) = self.opening.get(index) {
+            if opening.dir != dir {
+                index += 1;
+                continue;
+            }
+            let Some(id) = self.quic.streams().open(dir) else { return };
+            let opening = self.opening.remove(index).expect("looked at it");
+            self.begin(id, &opening, events);
+            if opening.kind != Kind::Call {
+                events.push(Event::Opened { connection: self.id, stream: id.into(), token: opening.token });
+            }
+        }
+    }
+
+    pub(super) fn begin(&mut self, id: StreamId, opening: &Opening, events: &mut Vec<Event>) {
+        let mut send = SendHalf::new(opening.kind);
+        send.push_raw(opening.first.clone());
+        if opening.kind == Kind::Call {
+            if !opening.body.is_empty() {
+                send.push_raw(opening.body.clone());
+            }
+            send.finish = true;
+        }
+        let stream = Stream {
+            token: opening.token,
+            kind: Some(opening.kind),
+            send: Some(send),
+            recv: (opening.dir == Dir::Bi).then(|| RecvHalf::outbound(opening.kind)),
+            inbound: false,
+            announced: opening.kind != Kind::Call,
+        };
+        self.streams.insert(id, stream);
+        self.pump(id, events);
+    }
+
+    /// The stream on which we announce credit; the first unidirectional one, so that it always fits.
+    pub(super) fn open_control(&mut self) -> Option<StreamId> {
+        if self.control.is_none() {
+            let id = self.quic.streams().open(Dir::Uni)?;
+            let mut send = SendHalf::new(Kind::Control);
+            send.push_raw(Bytes::from_static(&[Kind::Control as u8]));
+            let stream = Stream {
+                token: 0,
+                kind: Some(Kind::Control),
+                send: Some(send),
+                recv: None,
+                inbound: false,
+                announced: false,
+            };
+            self.streams.insert(id, stream);
+            self.control = Some(id);
+        }
+        self.control
+    }
+
+    /// Tell the peer that it may send more on `id`, when it is worth a packet.
+    pub(super) fn announce_credit(&mut self, id: StreamId, events: &mut Vec<Event>) {
+        let Some(control) = self.open_control() else { return };
+        let recv = self.streams.get_mut(&id).and_then(|stream| stream.recv.as_mut());
+        let Some(cost) = recv.and_then(RecvHalf::credit_due) else { return };
+        let mut update = Vec::with_capacity(16);
+        wire::write_credit(&mut update, id.into(), cost);
+        if let Some(send) = self.streams.get_mut(&control).and_then(|stream| stream.send.as_mut()) {
+            send.push_raw(update.into());
+        }
+        self.pump(control, events);
+    }
+
+    pub(super) fn release_held(&mut self, bytes: usize) {
+        self.held = self.held.saturating_sub(bytes);
+    }
+
+    fn on_path(&mut self, now: Instant, event: PathEvent, times: &PathTimes, events: &mut Vec<Event>) {
+        let (path, change, address) = match event {
+            PathEvent::Established { id, .. } => (id, PathChange::Established, None),
+            PathEvent::Abandoned { id, .. } => (id, PathChange::Abandoned, None),
+            PathEvent::RemoteStatus { id, status: PathStatus::Available, .. } => (id, PathChange::PeerAvailable, None),
+            PathEvent::RemoteStatus { id, .. } => (id, PathChange::PeerBackup, None),
+            PathEvent::ObservedAddr { id, addr, .. } => (id, PathChange::Observed, Some(addr)),
+            _ => return,
+        };
+        if matches!(change, PathChange::Established | PathChange::Abandoned) {
+            self.watch_paths(now, times);
+        }
+        let address = address.or_else(|| self.quic.network_path(path).ok().map(|tuple| tuple.remote()));
+        events.push(Event::Path { connection: self.id, path: number_of(path), change, address });
+    }
+
+    /// With several paths each is probed, and given up when silent. The only path is never given up
+    /// before the connection is: then the connection's own timer counts.
+    fn watch_paths(&mut self, now: Instant, times: &PathTimes) {
+        let open: Vec<PathId> = self.quic.paths();
+        let several = open.len() > 1;
+        for path in open {
+            // A path that just closed refuses; there is nothing left to watch on it.
+            let _ = self.quic.set_path_max_idle_timeout(now, path, several.then_some(times.idle));
+            let _ = self.quic.set_path_keep_alive_interval(path, None);
+        }
+        self.probe_at = several.then(|| now + times.keep_alive);
+    }
+}

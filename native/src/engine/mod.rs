@@ -1,0 +1,27 @@
+//! The QUIC engine of the fabric: a state machine without I/O, and the socket that feeds it.
+//!
+//! Bytes and the time go in, bytes and events come out; nothing here opens, waits or decides. Whom
+//! to accept, dial or evict is Python's business, and reaches this floor as numbers in [`Options`].
+//!
+//! Reading order: [`wire`] (the bytes of a stream), [`stream`] (credit, framing, buffers),
+//! [`connection`] (one peer), [`endpoint`] (all peers), [`socket`] (UDP in batches).
+
+pub mod admission;
+pub mod commands;
+pub mod connection;
+pub mod endpoint;
+pub mod event;
+pub mod initial_close;
+pub mod options;
+pub mod random;
+pub mod socket;
+pub mod statistics;
+pub mod stream;
+pub mod wire;
+
+#[cfg(test)]
+mod stream_tests;
+
+pub use endpoint::Engine;
+pub use event::Event;
+pub use options::Options;

@@ -1,0 +1,31 @@
+//! TLS 1.3 for the fabric: one provider, one certificate form so far, chosen by ALPN.
+//!
+//! `kontinuum/1` presents RFC 7250 raw Ed25519 keys ([`raw_key`]); a further form is one more entry in
+//! [`alpn::Demultiplexer`].
+
+pub mod alpn;
+pub mod key_log;
+pub mod raw_key;
+
+use rustls::NamedGroup;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use std::sync::Arc;
+
+/// The protocol of connections between Kontinuum nodes.
+pub const ALPN_KONTINUUM: &[u8] = b"kontinuum/1";
+
+/// The cryptography in use: aws-lc-rs, with the post-quantum hybrid first if asked.
+pub fn provider(post_quantum: bool) -> Arc<CryptoProvider> {
+    use aws_lc_rs::kx_group::{X25519, X25519MLKEM768};
+    let kx_groups = if post_quantum { vec![X25519MLKEM768, X25519] } else { vec![X25519] };
+    Arc::new(CryptoProvider { kx_groups, ..aws_lc_rs::default_provider() })
+}
+
+/// The name of a key exchange, as it is shown to people.
+pub fn group_name(group: Option<NamedGroup>) -> &'static str {
+    match group {
+        Some(NamedGroup::X25519MLKEM768) => "X25519MLKEM768",
+        Some(NamedGroup::X25519) => "X25519",
+        _ => "other",
+    }
+}
