@@ -1,0 +1,1 @@
+"""The receiving side: its machine, its policy, its target directory, its shell."""

@@ -1,0 +1,1 @@
+"""The sending side: its machine, its source files, its shell."""
