@@ -101,5 +101,5 @@ $(STAMPS)/packages: $(STAMPS)/home constraints.txt pyproject.toml tools/requirem
 $(STAMPS)/native: $(STAMPS)/packages $(NATIVE_SOURCES) pyproject.toml
 	@PYTHON='$(PYTHON)' tools/preflight >/dev/null
 	@echo "setup: building the native engine (two to four minutes the first time)" >&2
-	@VIRTUAL_ENV='$(CURDIR)/$(VENV)' $(BIN)/maturin develop --release --locked --quiet
+	@VIRTUAL_ENV='$(CURDIR)/$(VENV)' PIP_QUIET=1 $(BIN)/maturin develop --release --locked --quiet
 	@touch $@
