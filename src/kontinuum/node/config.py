@@ -67,9 +67,9 @@ Seconds = Annotated[float, BeforeValidator(_number), Field(allow_inf_nan=False)]
 OptionalPath = Annotated[Path | None, BeforeValidator(_expand)]
 
 
-def _about(group: str, unit: str = "") -> dict[str, Any]:
-    """Return the heading a field stands under in ``node.toml`` and in the documentation, and its unit."""
-    return {"group": group, "unit": unit}
+def _about(group: str, unit: str = "", *, form: str = "") -> dict[str, Any]:
+    """Return a field's heading in ``node.toml`` and the documentation, its unit, and its form in words."""
+    return {"group": group, "unit": unit, "form": form}
 
 
 NETWORK = "Which network"
@@ -86,7 +86,7 @@ class NodeConfig(BaseSettings):
         ConfigError: something is unknown, out of bounds or contradictory; ``findings`` names all of it.
     """
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix="KONTINUUM_")
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, case_sensitive=True)
 
     data_dir: OptionalPath = Field(
         None, json_schema_extra=_about(NETWORK),
@@ -94,7 +94,7 @@ class NodeConfig(BaseSettings):
     )  # fmt: skip
     network: str = Field(
         "main", min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9._-]*$",
-        json_schema_extra=_about(NETWORK),
+        json_schema_extra=_about(NETWORK, form="lower-case letters, digits and . _ -"),
         description="Name of the network. Nodes of different networks do not know each other.",
     )  # fmt: skip
     pow_bits: Count = Field(
@@ -103,7 +103,7 @@ class NodeConfig(BaseSettings):
     )  # fmt: skip
     passphrase_source: str = Field(
         "auto", pattern=r"^(auto|prompt|env:[A-Za-z_][A-Za-z0-9_]*|fd:[0-9]{1,4})$",
-        json_schema_extra=_about(NETWORK),
+        json_schema_extra=_about(NETWORK, form="auto, prompt, env:NAME or fd:NUMBER"),
         description="Where the passphrase of the key comes from: auto (KONTINUUM_PASSPHRASE, or else the "
         "terminal), prompt, env:NAME, or fd:NUMBER.",
     )  # fmt: skip
@@ -284,7 +284,7 @@ class NodeConfig(BaseSettings):
         try:
             config = handler(values)
         except ValidationError as error:
-            raise ConfigError(explain(error, known=list(cls.model_fields))) from None
+            raise ConfigError(explain(error, cls.model_fields)) from None
         if found := contradictions(config):
             raise ConfigError(found)
         return config

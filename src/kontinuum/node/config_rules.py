@@ -15,9 +15,11 @@ from kontinuum.node.errors import Finding
 from kontinuum.node.local_address import LocalAddress, host_and_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pydantic import ValidationError
+    from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
 
     from kontinuum.node.config import NodeConfig
 
@@ -34,16 +36,10 @@ def unknown_key(key: str, known: Sequence[str]) -> str:
     return f"there is no setting {key!r}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
-def explain(error: ValidationError, known: Sequence[str]) -> list[Finding]:
+def explain(error: ValidationError, fields: Mapping[str, FieldInfo]) -> list[Finding]:
     """Turn pydantic's account of what is wrong into sentences for people."""
     return [
-        Finding(
-            "error",
-            ".".join(str(part) for part in problem["loc"]),
-            unknown_key(str(problem["loc"][0]), known)
-            if problem["type"] == "extra_forbidden"
-            else problem["msg"].removeprefix("Value error, ").replace("Input should be", "should be"),
-        )
+        Finding("error", ".".join(str(part) for part in problem["loc"]), _sentence(problem, fields))
         for problem in error.errors(include_url=False, include_input=False)
     ]
 
@@ -56,6 +52,16 @@ def contradictions(config: NodeConfig) -> list[Finding]:
 def doubts(config: NodeConfig) -> list[Finding]:
     """Return what can work, but deserves a second look."""
     return [Finding("warning", key, message) for key, message in _doubts(config)]
+
+
+def _sentence(problem: ErrorDetails, fields: Mapping[str, FieldInfo]) -> str:
+    key = str(problem["loc"][0])
+    if problem["type"] == "extra_forbidden":
+        return unknown_key(key, list(fields))
+    if problem["type"] == "string_pattern_mismatch":
+        extra = fields[key].json_schema_extra
+        return f"should be {extra['form'] if isinstance(extra, dict) else 'something else'}"
+    return problem["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
 
 
 def _contradictions(config: NodeConfig) -> Iterator[tuple[str, str]]:

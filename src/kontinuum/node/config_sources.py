@@ -98,7 +98,7 @@ def _environment(cls: type[NodeConfig], known: list[str], findings: list[Finding
         ):
             findings.append(Finding("error", key, unknown_key(key, known), variable))
     try:
-        return EnvSettingsSource(cls, env_prefix=ENVIRONMENT_PREFIX)()
+        return EnvSettingsSource(cls, case_sensitive=False, env_prefix=ENVIRONMENT_PREFIX)()
     except SettingsError as error:
         findings.append(Finding("error", "", str(error), "environment"))
         return {}

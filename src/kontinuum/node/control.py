@@ -103,8 +103,7 @@ class ControlServer:
 
     async def start(self) -> None:
         """Begin to listen."""
-        listener = unix_socket.listen(self.path)
-        self._inode = self.path.lstat().st_ino
+        listener, self._inode = unix_socket.listen(self.path)
         self._server = await asyncio.start_unix_server(self._accept, sock=listener, limit=LINE_BYTES_MAX)
 
     async def close(self) -> None:

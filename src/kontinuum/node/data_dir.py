@@ -15,8 +15,13 @@ import stat
 import time
 from typing import TYPE_CHECKING, Self
 
+from kontinuum.base.entropy import Entropy, SystemEntropy
 from kontinuum.base.errors import FileUnavailableError
+from kontinuum.identity.errors import PassphraseNeededError
+from kontinuum.identity.key_file import load_key_file, save_key_file
+from kontinuum.identity.keys import KeyPair
 from kontinuum.node.errors import DataDirError, DataDirLockedError
+from kontinuum.node.passphrase import read_passphrase
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,6 +126,38 @@ class DataDir:
         finally:
             os.close(descriptor)
         return None
+
+    def load_key(self, passphrase_source: str = "auto") -> KeyPair:  # noqa: S107 -- a source
+        """Read the identity. Somebody is asked for a passphrase only if the key has one.
+
+        Args:
+            passphrase_source: as in the settings; see ``passphrase``.
+
+        Raises:
+            DataDirError: there is no key yet; the message says how to make one.
+            PassphraseError: a passphrase is needed and none can be had.
+            KeyFileError, NotPrivateError: the file cannot be used; the leaf says why.
+        """
+        if not os.path.lexists(self.key):
+            raise DataDirError(
+                self.path, "there is no key here", f"run: kontinuum node init --dir {self.path}"
+            )
+        try:
+            return load_key_file(self.key)
+        except PassphraseNeededError:
+            return load_key_file(self.key, passphrase=read_passphrase(passphrase_source))
+
+    def create_key(self, *, passphrase: str | None = None, entropy: Entropy | None = None) -> KeyPair:
+        """Make the identity and write it down; an existing key is never replaced.
+
+        Raises:
+            AlreadyExistsError: there is a key already; it is untouched.
+            FileUnavailableError: the disk is full or read-only; no file was left behind.
+        """
+        entropy = entropy or SystemEntropy()
+        key_pair = KeyPair.generate(entropy)
+        save_key_file(self.key, key_pair, passphrase=passphrase, entropy=entropy)
+        return key_pair
 
     def close(self) -> None:
         """Give the lock back. A second call does nothing."""

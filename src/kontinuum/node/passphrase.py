@@ -15,7 +15,7 @@ import sys
 from kontinuum.node.errors import PassphraseError
 
 PASSPHRASE_BYTES_MAX = 1024
-"""UTF-8 bytes of a passphrase. Our choice: a long sentence fits; more is likely a wrong file: refused."""
+"""UTF-8 bytes of a passphrase, as for the key file itself. More is likely a wrong file: refused."""
 
 PASSPHRASE_VARIABLE = "KONTINUUM_PASSPHRASE"  # noqa: S105 -- the name of the variable
 """The environment variable that ``auto`` looks at first."""
@@ -23,8 +23,8 @@ PASSPHRASE_VARIABLE = "KONTINUUM_PASSPHRASE"  # noqa: S105 -- the name of the va
 
 def read_passphrase(
     source: str = "auto", *, prompt: str = "Passphrase of the key: ", confirm: bool = False
-) -> bytes:
-    """Return a passphrase, UTF-8 encoded, not empty.
+) -> str:
+    """Return a passphrase; it is not empty.
 
     Args:
         source: ``auto``, ``prompt``, ``env:NAME`` or ``fd:NUMBER`` (the setting ``passphrase_source``).
@@ -49,7 +49,10 @@ def read_passphrase(
         raise PassphraseError("the passphrase is empty")
     if len(passphrase) > PASSPHRASE_BYTES_MAX:
         raise PassphraseError(f"the passphrase is longer than {PASSPHRASE_BYTES_MAX} bytes")
-    return passphrase
+    try:
+        return passphrase.decode()
+    except UnicodeDecodeError:
+        raise PassphraseError("the passphrase is not UTF-8 text") from None
 
 
 def _from_environment(name: str) -> bytes:

@@ -31,8 +31,11 @@ BACKLOG = 64
 """Connections the kernel holds until they are accepted. Our choice."""
 
 
-def listen(path: Path) -> socket.socket:
+def listen(path: Path) -> tuple[socket.socket, int]:
     """Bind and listen at ``path``, replacing a socket that a dead process left behind. Not blocking.
+
+    Returns:
+        The socket, and the inode of its file for :func:`remove`.
 
     Raises:
         ListenError: a living process listens there, something else has that name, or the directory refuses.
@@ -45,6 +48,7 @@ def listen(path: Path) -> socket.socket:
             with _short(path) as name:
                 server.bind(name)
             path.chmod(SOCKET_MODE)  # Elsewhere than on Linux, the mode before bind is not taken over.
+            inode = path.lstat().st_ino
             server.listen(BACKLOG)
             server.setblocking(False)  # noqa: FBT003 -- the standard library's signature
         except BaseException:
@@ -52,7 +56,7 @@ def listen(path: Path) -> socket.socket:
             raise
     except OSError as error:
         raise ListenError(f"unix:{path}", error.strerror or str(error)) from error
-    return server
+    return server, inode
 
 
 def connect(path: Path) -> socket.socket:

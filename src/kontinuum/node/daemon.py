@@ -1,0 +1,103 @@
+"""Run a node as a process: logs, metrics, control socket, signals, and an orderly end.
+
+Bounds:   CLOSE_TIMEOUT_S for the end.
+Trust:    whoever may signal the process or open its control socket is its owner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from kontinuum.node.control import ControlServer
+from kontinuum.node.operations import NodeOperations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kontinuum.node.config import NodeConfig
+    from kontinuum.node.node import Node
+
+CLOSE_TIMEOUT_S = 5.0
+"""Seconds that the end of a node may take after SIGTERM. Our choice; then the process ends as it is."""
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals that end the node in order. A second one of them ends the process at once."""
+
+
+async def run_daemon(
+    config: NodeConfig,
+    *,
+    demo: bool = False,
+    stop_with_stdin: bool = False,
+    on_ready: Callable[[Node], None] | None = None,
+) -> None:
+    """Run a node until a signal, the method ``stop``, or (``stop_with_stdin``) the end of standard input.
+
+    Args:
+        config: its settings; ``data_dir`` is set.
+        demo: offer what ``kontinuum up`` measures with.
+        stop_with_stdin: end when the other end of the pipe on standard input is closed, which also happens
+            when the process there is killed.
+        on_ready: called once everything runs.
+
+    Raises:
+        KontinuumError: the node cannot start; nothing is left running.
+    """
+    from kontinuum.node.node import Node  # noqa: PLC0415 -- the engine takes a moment to load
+
+    if config.data_dir is None:
+        raise AssertionError("a daemon lives in a data directory")
+    loop = asyncio.get_running_loop()
+    with _stop_event(loop) as stop:
+        node = Node(config)
+        operations = NodeOperations(node, demo=demo)
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(node)
+            await stack.enter_async_context(
+                ControlServer(config.data_dir / "control.sock", operations.methods())
+            )
+            if stop_with_stdin:
+                _watch_stdin(loop, stop)
+            if on_ready is not None:
+                on_ready(node)
+            waits = [asyncio.create_task(event.wait()) for event in (stop, operations.stopped)]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+            # Closing must not hang on a peer: after this the process ends as it is.
+            loop.call_later(CLOSE_TIMEOUT_S, os._exit, 1)
+
+
+@contextlib.contextmanager
+def _stop_event(loop: asyncio.AbstractEventLoop):  # type: ignore[no-untyped-def]
+    stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, on_signal)
+    try:
+        yield stop
+    finally:
+        for number in STOP_SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    descriptor = sys.stdin.fileno()
+
+    def readable() -> None:
+        if not os.read(descriptor, 4096):
+            loop.remove_reader(descriptor)
+            stop.set()
+
+    os.set_blocking(descriptor, False)
+    loop.add_reader(descriptor, readable)

@@ -1,0 +1,413 @@
+"""What can be asked of a running node: the methods of its control socket, and of a command's own short-lived node.
+
+Bounds:   PINGS_MAX and CALLS_MAX per request; PROGRESS_INTERVAL_S between two progress events of one transfer.
+Trust:    requests come from the node's owner; they are checked to help him. Names and texts that come from
+          peers are data; whoever shows them escapes them.
+Errors:   every error of ours leaves as a ``ControlError`` whose code is ``family.code``: ``unavailable``,
+          ``peer`` or ``misuse``, so that a command knows how to end without knowing every leaf.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kontinuum.base.errors import KontinuumError, MisuseError, PeerError
+from kontinuum.identity.peer_id import PeerId
+from kontinuum.node.control import Emit, Handler, error_code
+from kontinuum.node.errors import ControlError
+from kontinuum.transfer.digest import new_blake3
+from kontinuum.transfer.incoming.policy import BYTES_MAX_DEFAULT, Accept, Refuse
+from kontinuum.transfer.incoming.service import FileReceiver
+from kontinuum.transfer.incoming.target import Target
+from kontinuum.transfer.messages import PROTOCOL, Code, Offer
+from kontinuum.transfer.outgoing.service import send_files
+from kontinuum.transfer.outgoing.source import Source
+from kontinuum.transfer.report import FileReport, Progress, code_text
+
+if TYPE_CHECKING:
+    from kontinuum.node.node import Node
+    from kontinuum.transport import Stream
+
+PINGS_MAX = 10_000
+"""Pings of one request. Our choice; more is refused."""
+
+CALLS_MAX = 100_000
+"""Repetitions of one call in one request. Our choice; more is refused."""
+
+PROGRESS_INTERVAL_S = 0.1
+"""Seconds between two progress events of one transfer: what a person can follow. Our choice."""
+
+DIGEST_PROTOCOL = "kontinuum/digest/1"
+"""Answers a call with BLAKE3 of its data. Only nodes of ``kontinuum up`` offer it."""
+
+
+class NodeOperations:
+    """The control methods of one node, and its side of file transfers.
+
+    Args:
+        node: running, or about to run; its handlers for files are registered at once.
+        demo: also offer DIGEST_PROTOCOL.
+    """
+
+    def __init__(self, node: Node, *, demo: bool = False) -> None:
+        self._node = node
+        self._files = FileReceiver()
+        self._started = time.monotonic()
+        self.stopped = asyncio.Event()
+        """Set by the method ``stop``."""
+
+        @node.stream_handler(PROTOCOL)
+        async def take_files(stream: Stream) -> None:
+            await self._files.handle(stream.connection.peer_id, stream)
+
+        if demo:
+
+            @node.handler(DIGEST_PROTOCOL)
+            def digest(_peer: PeerId, data: bytes) -> bytes:
+                hasher = new_blake3()
+                hasher.update(data)
+                return hasher.digest()
+
+    def methods(self) -> dict[str, Handler]:
+        """Return every method by its name, ready for a ``ControlServer``."""
+        methods: dict[str, Handler] = {
+            "status": self.status,
+            "peers": self.peers,
+            "ping": self.ping,
+            "call": self.call,
+            "send": self.send,
+            "receive": self.receive,
+            "contact.show": self.contact_show,
+            "contact.add": self.contact_add,
+            "stop": self.stop,
+        }
+        return {name: _with_family(method) for name, method in methods.items()}
+
+    async def status(self, params: dict[str, Any], _emit: Emit) -> Mapping[str, Any]:
+        """Say who this node is and how it does."""
+        _only(params)
+        node = self._node
+        peers = node.peers()
+        return {
+            "peer_id": str(node.peer_id),
+            "libp2p": node.peer_id.libp2p,
+            "network": node.config.network,
+            "addresses": [str(address) for address in node.addresses],
+            "peers_connected": sum(peer.connected for peer in peers),
+            "peers_known": len(peers),
+            "uptime_s": round(time.monotonic() - self._started, 3),
+            "pid": os.getpid(),
+            "data_dir": None if node.config.data_dir is None else str(node.config.data_dir),
+        }
+
+    async def peers(self, params: dict[str, Any], _emit: Emit) -> Mapping[str, Any]:
+        """List the peers that this node knows."""
+        _only(params)
+        return {"peers": [self._peer(peer) for peer in self._node.peers()]}
+
+    def _peer(self, peer: Any) -> dict[str, Any]:
+        return {
+            "peer_id": str(peer.peer_id),
+            "connected": peer.connected,
+            "address": None if peer.address is None else str(peer.address),
+            "path": peer.path if peer.connected else None,
+            "rtt_ms": _ms(peer.rtt_s) if peer.connected else None,
+            "key_exchange": peer.key_exchange if peer.connected else None,
+        }
+
+    async def ping(self, params: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
+        """Measure round trips. ``{"peer", "count": 1, "interval_s": 0}``; an event for each."""
+        _only(params, "peer", "count", "interval_s")
+        count = _number(params, "count", 1, PINGS_MAX, 1)
+        interval_s = _number(params, "interval_s", 0, 3600, 0)
+        peer_id = (await self._node.connect(_text(params, "peer"))).peer_id
+        times: list[float] = []
+        for number in range(int(count)):
+            if number:
+                await asyncio.sleep(interval_s)
+            times.append(await self._node.ping(peer_id))
+            await emit({"sequence": number, "rtt_ms": _ms(times[-1])})
+        known = {peer.peer_id: peer for peer in self._node.peers()}.get(peer_id)
+        return {
+            "peer_id": str(peer_id),
+            "count": len(times),
+            "rtt_ms": [_ms(value) for value in times],
+            "rtt_min_ms": _ms(min(times)),
+            "rtt_mean_ms": _ms(sum(times) / len(times)),
+            "rtt_max_ms": _ms(max(times)),
+            "path": None if known is None else known.path,
+            "address": None if known is None else str(known.address),
+            "key_exchange": None if known is None else known.key_exchange,
+        }
+
+    async def call(self, params: dict[str, Any], _emit: Emit) -> Mapping[str, Any]:
+        """Call a protocol. ``{"peer", "protocol", "data": base64, "timeout_s": 30, "count": 1}``.
+
+        The result holds the last reply. With a ``count`` above 1 a failed call is counted, not raised.
+        """
+        _only(params, "peer", "protocol", "data", "timeout_s", "count")
+        data = _base64(params, "data")
+        count = int(_number(params, "count", 1, CALLS_MAX, 1))
+        timeout_s = _number(params, "timeout_s", 0.01, 3600, 30)
+        peer, protocol = _text(params, "peer"), _text(params, "protocol")
+        started, reply, failed = time.monotonic(), b"", 0
+        for _ in range(count):
+            try:
+                reply = await self._node.call(peer, protocol, data, timeout=timeout_s)
+            except KontinuumError:
+                if count == 1:
+                    raise
+                failed += 1
+        elapsed = time.monotonic() - started
+        return {
+            "data": base64.b64encode(reply).decode(),
+            "calls_ok": count - failed,
+            "calls_failed": failed,
+            "elapsed_ms": _ms(elapsed),
+        }
+
+    async def send(self, params: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
+        """Send files. ``{"peer", "paths": [...]}`` with absolute paths; progress events, then the outcomes."""
+        _only(params, "peer", "paths")
+        peer = _text(params, "peer")
+        paths = [_absolute(path) for path in _texts(params, "paths")]
+        if not paths:
+            raise ControlError("misuse.bad_params", "paths names no file")
+        sources = await asyncio.to_thread(lambda: [Source(path) for path in paths])
+        names = [source.offer.name for source in sources]
+        if len(set(names)) < len(names):
+            raise ControlError("misuse.same_name", "two of the files have the same name; send them one by one")
+        started = time.monotonic()
+        peer_id = (await self._node.connect(peer)).peer_id
+        async with _Events(emit) as events:
+            stream = await self._node.open_stream(peer_id, PROTOCOL)
+            reports = await send_files(stream, sources, on_progress=events.progress)
+        return {
+            "peer_id": str(peer_id),
+            "files": [file_json(report) for report in reports],
+            "bytes": sum(_moved(report) for report in reports),
+            "elapsed_s": round(time.monotonic() - started, 3),
+        }
+
+    async def receive(self, params: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
+        """Take files until the request is cancelled, or until ``sessions`` of them are over.
+
+        ``{"to": directory, "overwrite": false, "bytes_max": ..., "from": [peer, ...], "sessions": null}``.
+        Events: ``ready``, ``offer``, ``progress``, ``session``.
+        """
+        _only(params, "to", "overwrite", "bytes_max", "from", "sessions")
+        bytes_max = int(_number(params, "bytes_max", 0, 2**53, BYTES_MAX_DEFAULT))
+        sessions = params.get("sessions")
+        left = None if sessions is None else int(_number(params, "sessions", 1, 10**6, 1))
+        wanted = {PeerId.parse(text) for text in _texts(params, "from")} if "from" in params else None
+        overwrite = params.get("overwrite", False) is True
+        target = await asyncio.to_thread(Target, _absolute(_text(params, "to")), new_blake3)
+        ended: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        with target:
+            async with _Events(emit) as events:
+
+                async def policy(peer: bytes, offer: Offer) -> Accept | Refuse:
+                    if wanted is not None and peer not in wanted:
+                        return Refuse(Code.REFUSED)
+                    offered = [{"name": file.name, "size": file.size} for file in offer.files]
+                    events.put({"type": "offer", "peer_id": peer.hex(), "files": offered})
+
+                    def end(reports: Sequence[FileReport], error: KontinuumError | None) -> None:
+                        session = {
+                            "type": "session",
+                            "peer_id": peer.hex(),
+                            "files": [file_json(report) for report in reports],
+                            "error": None if error is None else str(error),
+                        }
+                        events.put(session)
+                        ended.put_nowait(session)
+
+                    return Accept(
+                        target,
+                        overwrite=overwrite,
+                        bytes_max=bytes_max,
+                        on_progress=events.progress,
+                        on_end=end,
+                    )
+
+                with self._files.receiving(policy):
+                    events.put({"type": "ready", "to": str(target.path), "contact": self._node.contact.to_text()})
+                    stored = 0
+                    done = 0
+                    while left is None or done < left:
+                        session = await ended.get()
+                        done += 1
+                        stored += sum(file["code"] == "stored" for file in session["files"])
+        return {"sessions": done, "files_stored": stored}
+
+    async def contact_show(self, params: dict[str, Any], _emit: Emit) -> Mapping[str, Any]:
+        """Return this node's contact."""
+        _only(params)
+        return contact_json(self._node.contact)
+
+    async def contact_add(self, params: dict[str, Any], _emit: Emit) -> Mapping[str, Any]:
+        """Remember a contact. ``{"contact": "kontinuum:..."}``."""
+        _only(params, "contact")
+        from kontinuum.identity.contact import Contact  # noqa: PLC0415
+
+        contact = Contact.from_text(_text(params, "contact"))
+        self._node.add_contact(contact)
+        return contact_json(contact)
+
+    async def stop(self, params: dict[str, Any], _emit: Emit) -> Mapping[str, Any]:
+        """End the node."""
+        _only(params)
+        self.stopped.set()
+        return {"stopping": True, "pid": os.getpid()}
+
+
+class _Events:
+    """Sends events in order from callbacks that cannot wait; of progress only the newest counts."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self._queue: list[Mapping[str, Any]] = []
+        self._progress: dict[tuple[str, int], Mapping[str, Any]] = {}
+        self._wanted = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> _Events:
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if exception[0] is None:
+            with contextlib.suppress(OSError):
+                await self._flush()
+
+    def put(self, event: Mapping[str, Any]) -> None:
+        self._queue.append(event)
+        self._wanted.set()
+
+    def progress(self, progress: Progress) -> None:
+        self._progress[progress.name, progress.index] = {
+            "type": "progress",
+            "index": progress.index,
+            "name": progress.name,
+            "done": progress.done,
+            "size": progress.size,
+        }
+        self._wanted.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            await self._flush()
+            await asyncio.sleep(PROGRESS_INTERVAL_S)
+
+    async def _flush(self) -> None:
+        progress, self._progress = self._progress, {}
+        queue, self._queue = self._queue, []
+        for event in [*progress.values(), *queue]:
+            await self._emit(event)
+
+
+def file_json(report: FileReport) -> dict[str, Any]:
+    """Return what became of one file, for JSON."""
+    return {
+        "name": report.name,
+        "size": report.size,
+        "code": code_text(report.outcome.code),
+        "resumed_from": report.outcome.resumed_from,
+        "blake3": report.outcome.digest.hex() or None,
+    }
+
+
+def contact_json(contact: Any) -> dict[str, Any]:
+    """Return a contact, for JSON."""
+    return {
+        "contact": contact.to_text(),
+        "peer_id": str(contact.peer_id),
+        "libp2p": contact.peer_id.libp2p,
+        "addresses": [str(address) for address in contact.addresses],
+        "sequence": contact.sequence,
+        "issued_at": contact.issued_at.isoformat(),
+    }
+
+
+def _moved(report: FileReport) -> int:
+    return report.size - report.outcome.resumed_from if report.outcome.code == Code.STORED else 0
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
+
+
+def _with_family(method: Handler) -> Handler:
+    async def guarded(params: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
+        try:
+            return await method(params, emit)
+        except ControlError:
+            raise
+        except KontinuumError as error:
+            family = (
+                "peer"
+                if isinstance(error, PeerError)
+                else "misuse"
+                if isinstance(error, MisuseError)
+                else "unavailable"
+            )
+            raise ControlError(f"{family}.{error_code(error)}", str(error)) from error
+
+    return guarded
+
+
+def _only(params: dict[str, Any], *known: str) -> None:
+    if unknown := sorted(params.keys() - set(known)):
+        raise ControlError("misuse.bad_params", f"there is no parameter {unknown[0][:64]!r}")
+
+
+def _text(params: dict[str, Any], name: str) -> str:
+    value = params.get(name)
+    if not isinstance(value, str) or not value:
+        raise ControlError("misuse.bad_params", f"{name} is a text and is needed")
+    return value
+
+
+def _texts(params: dict[str, Any], name: str) -> list[str]:
+    value = params.get(name)
+    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        raise ControlError("misuse.bad_params", f"{name} is a list of texts and is needed")
+    return value
+
+
+def _number(params: dict[str, Any], name: str, least: float, most: float, default: float) -> float:
+    value = params.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise ControlError("misuse.bad_params", f"{name} is a number from {least:g} to {most:g}")
+    return value
+
+
+def _base64(params: dict[str, Any], name: str) -> bytes:
+    try:
+        return base64.b64decode(params.get(name, ""), validate=True)
+    except (binascii.Error, ValueError, TypeError):
+        raise ControlError("misuse.bad_params", f"{name} is base64") from None
+
+
+def _absolute(text: str) -> Path:
+    path = Path(text)
+    if not path.is_absolute() or "\0" in text:
+        raise ControlError("misuse.bad_params", "paths are absolute: the node has a working directory of its own")
+    return path
+
+
+Method = Callable[[dict[str, Any], Emit], Awaitable[Mapping[str, Any]]]
+"""One control method."""

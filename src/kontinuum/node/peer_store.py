@@ -1,0 +1,306 @@
+"""The peers that a node remembers over a restart, and which of them it would dial first.
+
+Format:   deterministic CBOR: ``{0: version, 1: [[contact, seen, succeeded, successes, failures, address]]}``;
+          times in Unix seconds, 0 for never; the address that worked last, or null.
+Bounds:   ``peers_max`` peers; a file of at most that many of the largest contacts.
+Trust:    the file may be damaged or forged: every contact is checked again, as if it came from a stranger. A
+          file that makes no sense is set aside, for a person to look at, and the node starts without it.
+          Contacts from strangers never push out a peer that we once reached.
+When:     the caller decides when to save (:attr:`PeerStore.changed`); until then a change is in memory only.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from kontinuum.base.errors import FileUnavailableError, PeerError
+from kontinuum.base.files import write_atomically
+from kontinuum.identity.contact import Contact, newest
+from kontinuum.identity.multiaddr import Multiaddr
+from kontinuum.wire import cbor
+from kontinuum.wire.errors import MalformedError
+from kontinuum.wire.limits import CONTACT_BYTES_MAX, MULTIADDR_BYTES_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator
+    from pathlib import Path
+
+    from kontinuum.identity.peer_id import PeerId
+
+PEERS_MAX = 1024
+"""Peers remembered. Our choice; beyond it the least useful ones are forgotten."""
+
+SAVED_AGE_MAX_S = 30 * 24 * 3600.0
+"""Seconds after which a saved contact is forgotten. Our choice: a node that was off for a holiday still finds
+a peer at its old address; the identity is pinned when dialling, so that an old address can only fail."""
+
+FAILURES_MAX = 8
+"""Failed dials in a row after which earlier success counts no more. Our choice."""
+
+FORMAT_VERSION = 1
+"""Version of the file."""
+
+_VERSION, _PEERS = range(2)
+_ENTRY_ITEMS = 7
+"""CBOR items of one entry: the array and its six fields."""
+
+_COUNT_MAX = 2**53
+_SECONDS_MAX = 253_402_300_799
+
+logger = logging.getLogger("kontinuum.node.peers")
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPeer:
+    """What is remembered of one peer."""
+
+    contact: Contact
+    """Its newest contact."""
+
+    seen_s: int
+    """Unix seconds when we last had news of it."""
+
+    succeeded_s: int = 0
+    """Unix seconds when a connection to it last succeeded, 0 for never."""
+
+    successes: int = 0
+    """Connections that succeeded, ever."""
+
+    failures: int = 0
+    """Dials that failed since the last success."""
+
+    address: Multiaddr | None = None
+    """The address that worked last; the one to try first."""
+
+    @property
+    def usefulness(self) -> tuple[bool, int, int, int]:
+        """What the order of peers goes by; the greatest is dialled first, the least forgotten first."""
+        proven = self.successes > 0 and self.failures < FAILURES_MAX
+        return proven, self.succeeded_s if proven else 0, -self.failures, self.seen_s
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What :meth:`PeerStore.load` found."""
+
+    kept: int
+    """Peers that are known now."""
+
+    dropped: int
+    """Contacts that did not stand the check: expired, of another network, forged."""
+
+    set_aside: Path | None = None
+    """Where an unreadable file was moved, if it was one."""
+
+
+class PeerStore:
+    """Saved peers, in memory and in one file.
+
+    Args:
+        path: The file, or ``None`` for a node that remembers nothing.
+        network_id: Contacts of other networks are refused.
+        pow_bits: Contacts with less work are refused.
+        peers_max: How many are remembered; memory may hold an eighth more between two saves.
+    """
+
+    def __init__(
+        self, path: Path | None, *, network_id: bytes, pow_bits: int, peers_max: int = PEERS_MAX
+    ) -> None:
+        self.path = path
+        self.changed = False
+        """Whether :meth:`save` would write something new."""
+        self._network_id = network_id
+        self._pow_bits = pow_bits
+        self._peers_max = peers_max
+        self._peers: dict[PeerId, SavedPeer] = {}
+
+    def load(self, at: datetime) -> Loaded:
+        """Read the file into memory. A missing file is an empty one; a damaged one is set aside.
+
+        A contact dated in the future is kept: more likely our own clock is wrong, and that must not cost us
+        all the peers we know.
+
+        Raises:
+            FileUnavailableError: the file is there and cannot be read, or cannot be set aside.
+        """
+        if self.path is None:
+            return Loaded(0, 0)
+        try:
+            entries = _decode(_read(self.path, self._bytes_max), self._peers_max)
+        except FileNotFoundError:
+            return Loaded(0, 0)
+        except OSError as error:
+            raise FileUnavailableError(self.path, "read", error.strerror or str(error)) from error
+        except MalformedError as error:
+            return Loaded(0, 0, self._set_aside(error))
+        dropped = 0
+        for entry in entries:
+            try:
+                saved = _decode_entry(entry)
+                saved.contact.verify_lasting(self._network_id, self._pow_bits)
+            except PeerError as error:
+                logger.warning("a saved peer was dropped: %s", error)
+                dropped += 1
+                continue
+            if at - saved.contact.issued_at > timedelta(seconds=SAVED_AGE_MAX_S):
+                dropped += 1
+            else:
+                self._peers[saved.contact.peer_id] = saved
+        self.changed = dropped > 0
+        return Loaded(len(self._peers), dropped)
+
+    def save(self) -> bool:
+        """Write the peers down if anything changed. Returns whether it did.
+
+        Raises:
+            FileUnavailableError: the disk refused; the old file is untouched, and the next save tries again.
+        """
+        self._forget_beyond(self._peers_max)
+        if self.path is None or not self.changed:
+            return False
+        entries = [_encode_entry(saved) for saved in self._peers.values()]
+        write_atomically(self.path, cbor.encode({_VERSION: FORMAT_VERSION, _PEERS: entries}))
+        self.changed = False
+        return True
+
+    def add(self, contact: Contact, at: datetime) -> bool:
+        """Remember a contact. Returns whether it told anything new.
+
+        Raises:
+            PeerError: it is expired, from the future, of another network, or without its work.
+        """
+        contact.verify(at, self._network_id, self._pow_bits, SAVED_AGE_MAX_S)
+        known = self._peers.get(contact.peer_id)
+        if known is not None and newest(known.contact, contact) == known.contact:
+            return False
+        seen = int(at.timestamp())
+        self._put(replace(known, contact=contact, seen_s=seen) if known else SavedPeer(contact, seen))
+        return contact.peer_id in self._peers
+
+    def succeeded(self, peer_id: PeerId, at: datetime, address: Multiaddr | None = None) -> None:
+        """Note that a connection came about. Unknown peers are ignored: without a contact there is no return.
+
+        Args:
+            peer_id: who.
+            at: when.
+            address: where we reached it; ``None`` if it dialled us.
+        """
+        if (known := self._peers.get(peer_id)) is None:
+            return
+        now = int(at.timestamp())
+        self._put(
+            replace(
+                known,
+                seen_s=now,
+                succeeded_s=now,
+                successes=min(known.successes + 1, _COUNT_MAX),
+                failures=0,
+                address=address or known.address,
+            )
+        )
+
+    def failed(self, peer_id: PeerId) -> None:
+        """Note that a dial failed. Unknown peers are ignored."""
+        if (known := self._peers.get(peer_id)) is not None:
+            self._put(replace(known, failures=min(known.failures + 1, _COUNT_MAX)))
+
+    def forget(self, peer_id: PeerId) -> None:
+        """Remove a peer; nothing happens if it is unknown."""
+        if self._peers.pop(peer_id, None) is not None:
+            self.changed = True
+
+    def get(self, peer_id: PeerId) -> SavedPeer | None:
+        """Return what is known of a peer."""
+        return self._peers.get(peer_id)
+
+    def best(self, count: int, *, exclude: Container[PeerId] = ()) -> list[SavedPeer]:
+        """Return at most ``count`` peers, those worth dialling first, without ``exclude``."""
+        able = (saved for peer_id, saved in self._peers.items() if peer_id not in exclude)
+        return sorted(able, key=lambda saved: saved.usefulness, reverse=True)[:count]
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    def __iter__(self) -> Iterator[SavedPeer]:
+        return iter(list(self._peers.values()))
+
+    @property
+    def _bytes_max(self) -> int:
+        return 64 + self._peers_max * (CONTACT_BYTES_MAX + MULTIADDR_BYTES_MAX + 64)
+
+    def _put(self, saved: SavedPeer) -> None:
+        self._peers[saved.contact.peer_id] = saved
+        self.changed = True
+        # Forgetting sorts all peers, so it waits until an eighth too many are there: a flood stays cheap.
+        if len(self._peers) > self._peers_max + self._peers_max // 8:
+            self._forget_beyond(self._peers_max)
+
+    def _forget_beyond(self, count: int) -> None:
+        if len(self._peers) > count:
+            self._peers = {saved.contact.peer_id: saved for saved in self.best(count)}
+            self.changed = True
+
+    def _set_aside(self, error: MalformedError) -> Path:
+        if self.path is None:  # pragma: no cover -- only a file can be set aside
+            raise AssertionError
+        aside = self.path.with_name(self.path.name + ".corrupt")
+        try:
+            self.path.replace(aside)
+        except OSError as failure:
+            raise FileUnavailableError(aside, "write", failure.strerror or str(failure)) from failure
+        logger.warning("the saved peers cannot be read (%s); the file was moved to %s", error, aside)
+        return aside
+
+
+def _read(path: Path, bytes_max: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(bytes_max + 1)
+
+
+def _decode(content: bytes, peers_max: int) -> list[cbor.CborValue]:
+    top = cbor.decode(
+        content,
+        bytes_max=64 + peers_max * (CONTACT_BYTES_MAX + MULTIADDR_BYTES_MAX + 64),
+        items_max=8 + peers_max * _ENTRY_ITEMS,
+    )
+    if not isinstance(top, dict) or set(top) != {_VERSION, _PEERS} or top[_VERSION] != FORMAT_VERSION:
+        raise MalformedError("this is no list of peers of a version that we know")
+    entries = top[_PEERS]
+    if not isinstance(entries, list):
+        raise MalformedError("the peers are no array")
+    return entries
+
+
+def _encode_entry(saved: SavedPeer) -> list[cbor.CborValue]:
+    return [
+        saved.contact.encode(),
+        saved.seen_s,
+        saved.succeeded_s,
+        saved.successes,
+        saved.failures,
+        saved.address.encode() if saved.address else None,
+    ]
+
+
+def _decode_entry(entry: cbor.CborValue) -> SavedPeer:
+    match entry:
+        case [
+            bytes(contact),
+            int(seen),
+            int(succeeded),
+            int(successes),
+            int(failures),
+            bytes() | None as address,
+        ] if (
+            not any(isinstance(number, bool) for number in (seen, succeeded, successes, failures))
+            and 0 <= seen <= _SECONDS_MAX
+            and 0 <= succeeded <= _SECONDS_MAX
+            and 0 <= successes <= _COUNT_MAX
+            and 0 <= failures <= _COUNT_MAX
+        ):
+            where = Multiaddr.decode(address) if address is not None else None
+            return SavedPeer(Contact.decode(contact), seen, succeeded, successes, failures, where)
+    raise MalformedError("this is no entry of a peer")
