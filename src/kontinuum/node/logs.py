@@ -163,10 +163,15 @@ def _text(value: str, control: re.Pattern[str] = _CONTROL, chars_max: int = TEXT
 def _clean_arguments(record: logging.LogRecord) -> bool:
     """Treat the arguments of ``logger.info("... %s", value)`` like fields, before they become text."""
     if isinstance(record.args, tuple):
-        record.args = tuple(
-            value if isinstance(value, int | float) else _shown("", value) for value in record.args
-        )
+        record.args = tuple(_argument("", value) for value in record.args)
+    elif isinstance(record.args, dict):
+        record.args = {name: _argument(name, value) for name, value in record.args.items()}
     return True
+
+
+def _argument(name: str, value: object) -> Any:
+    """Leave numbers alone, because a secret's name cannot turn ``%d`` into ``%s``."""
+    return value if isinstance(value, int | float) else _shown(name, value)
 
 
 def _clean_exception(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
