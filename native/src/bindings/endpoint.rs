@@ -237,12 +237,11 @@ impl Endpoint {
         Ok((happened, transmits, deadline))
     }
 
-    /// Begin a handshake; the outcome is an event under `token`.
+    /// Begin a handshake: the connection's number, 0 if it could not begin. The outcome is an event under `token`.
     #[pyo3(signature = (token, host, port, peer, alpn=tls::ALPN_KONTINUUM))]
-    fn connect(&self, token: u64, host: &str, port: u16, peer: &[u8], alpn: &[u8]) -> PyResult<()> {
+    fn connect(&self, token: u64, host: &str, port: u16, peer: &[u8], alpn: &[u8]) -> PyResult<u64> {
         let (to, peer, now) = (address(host, port)?, key(peer)?, self.now());
-        self.engine().connect(now, token, to, &peer, alpn);
-        Ok(())
+        Ok(self.engine().connect(now, token, to, &peer, alpn))
     }
 
     /// End a connection.

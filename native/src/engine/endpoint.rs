@@ -167,9 +167,10 @@ impl Engine {
         Some((connection, &mut self.events))
     }
 
-    /// Begin a handshake with `peer` at `to`; the outcome is an event under `token`.
-    pub fn connect(&mut self, now: Instant, token: u64, to: SocketAddr, peer: &[u8; 32], alpn: &[u8]) {
-        if let Err(reason) = self.try_connect(now, token, to, peer, alpn) {
+    /// Begin a handshake with `peer` at `to`: the connection's number, 0 if it could not even begin. The
+    /// outcome is an event under `token` either way.
+    pub fn connect(&mut self, now: Instant, token: u64, to: SocketAddr, peer: &[u8; 32], alpn: &[u8]) -> u64 {
+        self.try_connect(now, token, to, peer, alpn).unwrap_or_else(|reason| {
             self.events.push(Event::Closed {
                 connection: 0,
                 token: Some(token),
@@ -177,7 +178,8 @@ impl Engine {
                 code: 0,
                 reason,
             });
-        }
+            0
+        })
     }
 
     fn try_connect(
@@ -187,7 +189,7 @@ impl Engine {
         to: SocketAddr,
         peer: &[u8; 32],
         alpn: &[u8],
-    ) -> Result<(), String> {
+    ) -> Result<u64, String> {
         if self.open_connections() >= self.options.connections_max {
             return Err("as many connections are open as are allowed".into());
         }
@@ -207,11 +209,16 @@ impl Engine {
         }
         let name = tls::raw_key::name_of_key(peer);
         let (handle, quic) = self.endpoint.connect(now, config, to, &name).map_err(|error| error.to_string())?;
-        self.insert(handle, quic, Some(token), to);
-        Ok(())
+        Ok(self.insert(handle, quic, Some(token), to))
     }
 
-    fn insert(&mut self, handle: ConnectionHandle, quic: noq_proto::Connection, token: Option<u64>, to: SocketAddr) {
+    fn insert(
+        &mut self,
+        handle: ConnectionHandle,
+        quic: noq_proto::Connection,
+        token: Option<u64>,
+        to: SocketAddr,
+    ) -> u64 {
         self.serial += 1;
         let index = handle.0;
         assert!(index < 1 << 24, "connections_max is far below that");
@@ -222,6 +229,7 @@ impl Engine {
         let connection = Connection::new(quic, id, token, to, self.options.connection_buffer_max);
         self.connections[index] = Some(Box::new(connection));
         self.touch(index);
+        id
     }
 
     fn touch(&mut self, index: usize) {

@@ -1,0 +1,28 @@
+"""Connections, streams, messages and datagrams between verified peers.
+
+Begin with :class:`Endpoint` (all connections of one identity), then :class:`Connection`, then the two kinds
+of stream. ``policy`` decides which connection must go when there are too many; ``errors`` lists what can go
+wrong. The packets themselves are the business of the native engine (``native/src/engine``).
+"""
+
+from kontinuum.transport.connection import Connection, ConnectionStats, PathStats
+from kontinuum.transport.endpoint import ALPN, Endpoint, Upcalls
+from kontinuum.transport.errors import CloseCode, CloseKind, CloseReason
+from kontinuum.transport.options import TransportOptions
+from kontinuum.transport.stream import MESSAGE_BYTES_MAX, MessageStream, Stream
+
+__all__ = [
+    "ALPN",
+    "MESSAGE_BYTES_MAX",
+    "CloseCode",
+    "CloseKind",
+    "CloseReason",
+    "Connection",
+    "ConnectionStats",
+    "Endpoint",
+    "MessageStream",
+    "PathStats",
+    "Stream",
+    "TransportOptions",
+    "Upcalls",
+]

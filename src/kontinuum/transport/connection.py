@@ -1,0 +1,261 @@
+"""One verified connection to one peer."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kontinuum.identity import PeerId
+from kontinuum.transport.errors import (
+    CloseCode,
+    CloseKind,
+    CloseReason,
+    ConnectionLostError,
+    MessageTooLargeError,
+    TooManyStreamsError,
+)
+from kontinuum.transport.stream import MessageStream, Stream
+
+if TYPE_CHECKING:
+    from kontinuum.transport.endpoint import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class PathStats:
+    """Figures of one path, measured by our own engine."""
+
+    path: int
+    """Its number; the first path is 0."""
+    address: tuple[str, int] | None
+    """Where it leads."""
+    backup: bool
+    """We keep it in reserve."""
+    rtt_s: float
+    """Smoothed round-trip time in seconds."""
+    cwnd_bytes: int
+    """Congestion window."""
+    sent_packets: int
+    """Packets sent."""
+    lost_packets: int
+    """Packets lost."""
+    sent_bytes: int
+    """UDP payload sent."""
+    received_bytes: int
+    """UDP payload received."""
+    mtu_bytes: int
+    """Largest datagram that passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionStats:
+    """Figures of a connection."""
+
+    rtt_s: float
+    """Round-trip time of the path in use, seconds."""
+    cwnd_bytes: int
+    """Congestion window of that path."""
+    sent_packets: int
+    """Packets sent, over all paths."""
+    lost_packets: int
+    """Packets lost, over all paths."""
+    sent_bytes: int
+    """UDP payload sent, over all paths."""
+    received_bytes: int
+    """UDP payload received, over all paths."""
+    held_bytes: int
+    """Bytes that we hold for the peer."""
+    paths: tuple[PathStats, ...]
+    """Each path."""
+
+
+class Connection:
+    """A connection whose peer has proven its identity. Made by :meth:`Endpoint.dial` or accepted."""
+
+    __slots__ = (
+        "_closed",
+        "_streams",
+        "alpn",
+        "calls",
+        "close_reason",
+        "endpoint",
+        "id",
+        "key_exchange",
+        "last_used",
+        "opened_at",
+        "outbound",
+        "peer_id",
+        "remote_address",
+    )
+
+    def __init__(
+        self,
+        endpoint: "Endpoint",
+        connection_id: int,
+        peer_id: PeerId,
+        remote_address: tuple[str, int],
+        *,
+        outbound: bool,
+        alpn: str,
+        key_exchange: str,
+        opened_at: float,
+    ) -> None:
+        self.endpoint = endpoint
+        self.id = connection_id
+        self.peer_id = peer_id
+        """Who the peer proved to be."""
+        self.remote_address = remote_address
+        """IP address and port of the first path."""
+        self.outbound = outbound
+        """We dialled."""
+        self.alpn = alpn
+        """The protocol both agreed on."""
+        self.key_exchange = key_exchange
+        """``X25519MLKEM768`` or ``X25519``."""
+        self.opened_at = opened_at
+        """Monotonic seconds."""
+        self.last_used = opened_at
+        """When it last carried a call or stream, monotonic seconds."""
+        self.calls = 0
+        """Calls in progress on it, in both directions."""
+        self.close_reason: CloseReason | None = None
+        """Why it is over; ``None`` while it is not."""
+        self._streams: dict[int, Stream | MessageStream] | None = None
+        self._closed: asyncio.Future[None] | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Calls or streams are open on it."""
+        return bool(self.calls or self._streams)
+
+    async def open_stream(self, protocol: str, *, bidirectional: bool = True) -> Stream:
+        """Open a stream of bytes; waits while the peer allows no further stream.
+
+        Raises:
+            ConnectionLostError: The connection ended.
+            TooManyStreamsError: Thousands wait already.
+        """
+        stream_id = await self._open(protocol, messages=False, bidirectional=bidirectional)
+        stream = Stream(self, stream_id, protocol, inbound=False, bidirectional=bidirectional)
+        self.add_stream(stream)
+        return stream
+
+    async def open_messages(self, protocol: str, *, bidirectional: bool = True) -> MessageStream:
+        """Open a stream of messages; as :meth:`open_stream`."""
+        stream_id = await self._open(protocol, messages=True, bidirectional=bidirectional)
+        stream = MessageStream(self, stream_id, protocol, inbound=False, bidirectional=bidirectional)
+        self.add_stream(stream)
+        return stream
+
+    async def _open(self, protocol: str, *, messages: bool, bidirectional: bool) -> int:
+        endpoint = self.endpoint
+        token, opened = endpoint.expect_open(self.id)
+        try:
+            stream_id = endpoint.native.open(self.id, token, protocol.encode(), messages, bidirectional)
+            self.last_used = endpoint.loop.time()
+            endpoint.touch()
+            if stream_id is not None:
+                return stream_id
+            return await opened
+        except BrokenPipeError:
+            raise self.lost_error() from None
+        except BufferError:
+            raise TooManyStreamsError(f"too many streams wait for {self.peer_id.short}") from None
+        finally:
+            endpoint.forget_open(token)
+
+    def send_datagram(self, data: bytes) -> None:
+        """Send ``data`` in one packet, or not at all: datagrams may be lost.
+
+        Raises:
+            MessageTooLargeError: It fits no packet of this path.
+            ConnectionLostError: The connection ended.
+        """
+        try:
+            self.endpoint.native.send_datagram(self.id, data)
+        except BrokenPipeError:
+            raise self.lost_error() from None
+        except OverflowError:
+            raise MessageTooLargeError(len(data), 1200) from None
+        self.endpoint.touch()
+
+    def close(self, code: int = CloseCode.NONE, reason: str = "") -> None:
+        """End the connection at once: calls and streams on it fail on both sides. Later calls do nothing."""
+        if self.close_reason is None:
+            try:
+                self.endpoint.native.close(self.id, code, reason)
+            except BrokenPipeError:
+                return  # It just ended by itself; the event is on its way.
+            self.endpoint.touch()
+
+    async def wait_closed(self) -> CloseReason:
+        """Wait until the connection is over, and say why."""
+        if self.close_reason is None:
+            if self._closed is None:
+                self._closed = self.endpoint.loop.create_future()
+            await asyncio.shield(self._closed)
+        assert self.close_reason is not None  # noqa: S101 -- the future is set together with it
+        return self.close_reason
+
+    def stats(self) -> ConnectionStats:
+        """The figures of now.
+
+        Raises:
+            ConnectionLostError: The connection ended.
+        """
+        try:
+            figures = self.endpoint.native.statistics(self.id)
+        except BrokenPipeError:
+            raise self.lost_error() from None
+        paths = tuple(
+            PathStats(
+                path["path"], path["address"], path["backup"], path["rtt_s"], path["cwnd"], *path["counts"], path["mtu"]
+            )
+            for path in figures["paths"]
+        )
+        used = next((path for path in paths if not path.backup), paths[0] if paths else None)
+        rtt_s, cwnd = (used.rtt_s, used.cwnd_bytes) if used else (0.0, 0)
+        return ConnectionStats(rtt_s, cwnd, *figures["counts"], figures["held"], paths)
+
+    def export_keying_material(self, label: bytes, context: bytes, length: int) -> bytes:
+        """Derive ``length`` secret bytes that only the two ends know. RFC 8446, section 7.5.
+
+        Raises:
+            ConnectionLostError: The connection ended.
+        """
+        try:
+            return self.endpoint.native.export_keying_material(self.id, label, context, length)
+        except BrokenPipeError:
+            raise self.lost_error() from None
+
+    def lost_error(self) -> ConnectionLostError:
+        """The error for whoever still wants something of this connection."""
+        return ConnectionLostError(self.close_reason or CloseReason(CloseKind.LOCAL, 0, "closing"))
+
+    def __repr__(self) -> str:
+        state = "closed" if self.close_reason else "open"
+        return f"<Connection {state} {self.peer_id.short} {self.remote_address[0]}:{self.remote_address[1]}>"
+
+    # --- called by the endpoint and the streams ---
+
+    def stream(self, stream_id: int) -> Stream | MessageStream | None:
+        """The open stream with that number."""
+        return None if self._streams is None else self._streams.get(stream_id)
+
+    def add_stream(self, stream: Stream | MessageStream) -> None:
+        """Remember an open stream. The engine bounds how many there are."""
+        if self._streams is None:
+            self._streams = {}
+        self._streams[stream.id] = stream
+
+    def forget_stream(self, stream_id: int) -> None:
+        """Both halves of a stream have ended."""
+        if self._streams is not None:
+            self._streams.pop(stream_id, None)
+
+    def on_closed(self, reason: CloseReason) -> None:
+        """The connection is over: everything that waits on it wakes up."""
+        self.close_reason = reason
+        streams, self._streams = self._streams, None
+        for stream in (streams or {}).values():
+            stream.on_connection_closed()
+        if self._closed is not None and not self._closed.done():
+            self._closed.set_result(None)

@@ -1,0 +1,446 @@
+"""The endpoint of one identity on one UDP socket, driven by the asyncio loop.
+
+The native engine does the work of every packet; Python sees each message once. The loop calls
+``pump()`` when the socket is readable and ``flush()`` once per iteration in which something was
+written; one timer serves all connections; a native guard thread keeps them alive while the loop is
+blocked.
+Bounds: TransportOptions; events of one pump are bounded by the batches that it receives.
+Trust:  an error while an event is handled costs that event, never the endpoint.
+"""
+
+import asyncio
+import errno
+from collections.abc import Callable
+from typing import Any, Protocol, Self
+
+import structlog
+
+from kontinuum import _native
+from kontinuum.base.errors import MisuseError, UnavailableError
+from kontinuum.identity import KeyPair, PeerId
+from kontinuum.transport.connection import Connection
+from kontinuum.transport.errors import (
+    AddressInUseError,
+    CloseCode,
+    CloseKind,
+    CloseReason,
+    ConnectError,
+    ConnectionLostError,
+    DialTimeoutError,
+    connect_error,
+)
+from kontinuum.transport.options import TransportOptions
+from kontinuum.transport.policy import Use, least_useful
+from kontinuum.transport.stream import MessageStream, Stream
+
+_Event = tuple[Any, ...]
+
+ALPN = "kontinuum/1"
+"""The protocol of connections between nodes. docs/protocols/handshake.md."""
+
+_MORE, _WANTS_WRITE = 1, 2
+"""Flags of a pump: work is left over; the socket's buffer is full."""
+
+_TIMER_SLACK_S = 0.0005
+"""A timer is only armed again when it would be earlier by more than this: arming costs more than waking."""
+
+_log = structlog.get_logger("transport")
+
+
+class Upcalls(Protocol):
+    """What the floor above is told. Each returns quickly; none may raise."""
+
+    def on_connection(self, connection: Connection) -> None:
+        """A peer is connected and verified."""
+
+    def on_closed(self, connection: Connection, reason: CloseReason) -> None:
+        """A connection is over."""
+
+    def on_reply(self, token: int, status: int, body: bytes) -> None:
+        """The reply to our call ``token``."""
+
+    def on_call_failed(self, token: int, code: int) -> None:
+        """The peer ended our call ``token`` without a reply."""
+
+    def on_call(self, connection: Connection, stream: int, protocol: bytes, timeout_ms: int, body: bytes) -> None:
+        """A request; answer it with ``native.reply(connection.id, stream, ...)``."""
+
+    def on_call_cancelled(self, connection: Connection, stream: int) -> None:
+        """The caller no longer waits."""
+
+    def on_stream(self, stream: Stream | MessageStream) -> None:
+        """The peer opened a stream."""
+
+    def on_datagram(self, connection: Connection, data: bytes) -> None:
+        """A datagram."""
+
+    def on_path(self, connection: Connection, path: int, change: int, address: tuple[str, int] | None) -> None:
+        """A path changed; ``change`` as in the native engine."""
+
+
+class Endpoint:
+    """All connections of one identity. Use as ``async with Endpoint(...) as endpoint``.
+
+    Args:
+        key_pair: Our identity.
+        bind: IP address and port; port 0 takes any.
+        upcalls: The floor above.
+        options: Settings.
+
+    Raises:
+        AddressInUseError: Another program has the port.
+        UnavailableError: The socket cannot be had for another reason.
+    """
+
+    def __init__(
+        self, key_pair: KeyPair, bind: tuple[str, int], upcalls: Upcalls, options: TransportOptions | None = None
+    ) -> None:
+        self.options = options or TransportOptions()
+        self.loop = asyncio.get_running_loop()
+        self.peer_id = key_pair.peer_id
+        self.connections: dict[int, Connection] = {}
+        try:
+            self.native = _native.Endpoint(key_pair.seed, bind, self.options.native())
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise AddressInUseError(f"UDP port {bind[1]} of {bind[0]} is in use by another program") from None
+            raise UnavailableError(f"no UDP socket on {bind[0]} port {bind[1]}: {error.strerror}") from None
+        self.local_address = self.native.local_address
+        self._upcalls = upcalls
+        self._token = 0
+        self._dials: dict[int, asyncio.Future[Connection]] = {}
+        self._opens: dict[int, tuple[int, asyncio.Future[int]]] = {}
+        self._dispatching = False
+        self._touched = False
+        self._flush_scheduled = False
+        self._writing = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._closed = False
+        self._socket_fd, self._guard_fd = self.native.filenos()
+        self.loop.add_reader(self._socket_fd, self._on_readable)
+        self.loop.add_reader(self._guard_fd, self._on_guard)
+        self._handlers: dict[int, Callable[..., None]] = {
+            _native.READABLE: self._on_stream_readable,
+            _native.MESSAGE: self._on_message,
+            _native.WRITABLE: self._on_writable,
+            _native.OPENED: self._on_opened,
+            _native.ACCEPTED: self._on_accepted,
+            _native.FINISHED: self._on_finished,
+            _native.WAS_RESET: self._on_was_reset,
+            _native.STOPPED: self._on_stopped,
+            _native.DATAGRAM: self._on_datagram,
+            _native.CONNECTED: self._on_connected,
+            _native.CLOSED: self._on_closed,
+            _native.PATH: self._on_path,
+            _native.CALL_FAILED: upcalls.on_call_failed,
+        }
+
+    async def dial(
+        self, peer_id: PeerId, address: tuple[str, int], *, timeout_s: float = 10.0, alpn: str = ALPN
+    ) -> Connection:
+        """Connect to ``peer_id`` at an IP address and port. Whoever else answers there is refused.
+
+        Raises:
+            DialTimeoutError: Nobody answered in time.
+            HandshakeError: Its leaves say what was wrong, see ``kontinuum.transport.errors``.
+            ConnectError: No connection could be made.
+        """
+        if self._closed:
+            raise MisuseError("the endpoint is closed")
+        token = self.next_token()
+        future: asyncio.Future[Connection] = self.loop.create_future()
+        self._dials[token] = future
+        connection_id = self.native.connect(token, address[0], address[1], peer_id, alpn.encode())
+        self.touch()
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await future
+        except TimeoutError:
+            raise DialTimeoutError(f"{address[0]} port {address[1]} did not answer within {timeout_s:g} s") from None
+        finally:
+            del self._dials[token]
+            if connection_id not in self.connections:
+                self._quietly_close(connection_id)
+
+    async def close(self, code: int = CloseCode.SHUTDOWN, reason: str = "shutdown") -> None:
+        """End all connections, tell the peers, and give the socket back. A second call does nothing."""
+        if self._closed:
+            return
+        for connection in list(self.connections.values()):
+            connection.close(code, reason)
+        self._flush_now()
+        self._closed = True
+        self.loop.remove_reader(self._socket_fd)
+        self.loop.remove_reader(self._guard_fd)
+        if self._writing:
+            self.loop.remove_writer(self._socket_fd)
+        if self._timer is not None:
+            self._timer.cancel()
+        self.native.shutdown()
+        failed = ConnectError("the endpoint is closed")
+        for future in self._dials.values():
+            if not future.done():
+                future.set_exception(failed)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # --- for the connections, the streams and the floor above ---
+
+    def next_token(self) -> int:
+        """A number that no other request of this endpoint has."""
+        self._token += 1
+        return self._token
+
+    def touch(self) -> None:
+        """Something was written: transmit it before the loop waits again."""
+        if self._dispatching:
+            self._touched = True
+        elif not self._flush_scheduled:
+            self._flush_scheduled = True
+            self.loop.call_soon(self._on_flush)
+
+    def expect_open(self, connection_id: int) -> tuple[int, asyncio.Future[int]]:
+        """A token under which the engine will tell the number of a stream that has to wait."""
+        token = self.next_token()
+        future: asyncio.Future[int] = self.loop.create_future()
+        self._opens[token] = (connection_id, future)
+        return token, future
+
+    def forget_open(self, token: int) -> None:
+        """Nobody waits for that stream any more."""
+        del self._opens[token]
+
+    # --- the loop ---
+
+    def _on_readable(self) -> None:
+        self._process(self.native.pump())
+
+    def _on_guard(self) -> None:
+        self.native.guard_acknowledge()
+        self._process(self.native.pump())
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._process(self.native.pump())
+
+    def _on_flush(self) -> None:
+        self._flush_scheduled = False
+        if not self._closed:
+            self._process(self.native.flush())
+
+    def _flush_now(self) -> None:
+        self._process(self.native.flush())
+
+    def _process(self, pumped: tuple[list[_Event], float | None, int]) -> None:
+        events, delay_s, flags = pumped
+        if events:
+            self._dispatch(events)
+            if self._touched:
+                self._touched = False
+                events, delay_s, more = self.native.flush()
+                flags |= more
+                if events:
+                    self._dispatch(events)
+                    if self._touched:
+                        self._touched = False
+                        self.touch()
+        if delay_s is not None:
+            self._arm(delay_s)
+        if flags or self._writing:
+            self._follow(flags)
+
+    def _arm(self, delay_s: float) -> None:
+        at = self.loop.time() + delay_s
+        if self._timer is not None:
+            if at > self._timer_at - _TIMER_SLACK_S:
+                return
+            self._timer.cancel()
+        self._timer = self.loop.call_at(at, self._on_timer)
+        self._timer_at = at
+
+    def _follow(self, flags: int) -> None:
+        if self._closed:
+            return
+        if flags & _MORE:
+            self.loop.call_soon(self._pump_more)
+        wants_write = bool(flags & _WANTS_WRITE)
+        if wants_write and not self._writing:
+            self.loop.add_writer(self._socket_fd, self._flush_now)
+        elif self._writing and not wants_write:
+            self.loop.remove_writer(self._socket_fd)
+        self._writing = wants_write
+
+    def _pump_more(self) -> None:
+        if not self._closed:
+            self._process(self.native.pump())
+
+    def _dispatch(self, events: list[_Event]) -> None:
+        self._dispatching = True
+        on_reply, on_call = self._upcalls.on_reply, self._upcalls.on_call
+        connections, handlers = self.connections, self._handlers
+        reply, call = _native.REPLY, _native.CALL
+        rest = iter(events)
+        while True:
+            try:
+                for event in rest:
+                    kind = event[0]
+                    if kind == reply:
+                        on_reply(event[1], event[2], event[3])
+                    elif kind == call:
+                        connection = connections.get(event[1])
+                        if connection is not None:
+                            on_call(connection, event[2], event[3], event[4], event[5])
+                    else:
+                        handlers[kind](*event[1:])
+                break
+            except Exception:
+                # A bug of ours must cost one event, not the node: go on with the rest.
+                _log.exception("an event could not be handled")
+        self._dispatching = False
+
+    # --- events ---
+
+    def _stream(self, connection_id: int, stream_id: int) -> Stream | MessageStream | None:
+        connection = self.connections.get(connection_id)
+        return None if connection is None else connection.stream(stream_id)
+
+    def _on_stream_readable(self, connection_id: int, stream_id: int) -> None:
+        if (stream := self._stream(connection_id, stream_id)) is not None:
+            stream.on_readable()
+
+    def _on_message(self, connection_id: int, stream_id: int, message: bytes) -> None:
+        stream = self._stream(connection_id, stream_id)
+        if isinstance(stream, MessageStream):
+            stream.on_message(message)
+
+    def _on_writable(self, connection_id: int, stream_id: int) -> None:
+        if (stream := self._stream(connection_id, stream_id)) is not None:
+            stream.on_writable()
+
+    def _on_opened(self, connection_id: int, stream_id: int, token: int) -> None:
+        _, future = self._opens.get(token, (0, None))
+        if future is not None and not future.done():
+            future.set_result(stream_id)
+            return
+        # Whoever wanted it was cancelled meanwhile.
+        self.native.reset(connection_id, stream_id, 1)
+        self.native.stop(connection_id, stream_id, 1)
+        self.touch()
+
+    def _on_accepted(
+        self,
+        connection_id: int,
+        stream_id: int,
+        messages: bool,  # noqa: FBT001 -- the engine's event
+        bidirectional: bool,  # noqa: FBT001
+        protocol: bytes,
+    ) -> None:
+        connection = self.connections.get(connection_id)
+        if connection is None:
+            return
+        make = MessageStream if messages else Stream
+        stream = make(connection, stream_id, protocol.decode(), inbound=True, bidirectional=bidirectional)
+        connection.add_stream(stream)
+        connection.last_used = self.loop.time()
+        self._upcalls.on_stream(stream)
+
+    def _on_finished(self, connection_id: int, stream_id: int) -> None:
+        stream = self._stream(connection_id, stream_id)
+        if isinstance(stream, MessageStream):
+            stream.on_finished()
+
+    def _on_was_reset(self, connection_id: int, stream_id: int, code: int) -> None:
+        if (stream := self._stream(connection_id, stream_id)) is not None:
+            stream.on_reset(code)
+
+    def _on_stopped(self, connection_id: int, stream_id: int, code: int) -> None:
+        connection = self.connections.get(connection_id)
+        if connection is None:
+            return
+        if (stream := connection.stream(stream_id)) is not None:
+            stream.on_stopped(code)
+        else:
+            self._upcalls.on_call_cancelled(connection, stream_id)
+
+    def _on_datagram(self, connection_id: int, data: bytes) -> None:
+        if (connection := self.connections.get(connection_id)) is not None:
+            self._upcalls.on_datagram(connection, data)
+
+    def _on_connected(
+        self,
+        connection_id: int,
+        token: int | None,
+        peer: bytes,
+        alpn: bytes,
+        key_exchange: str,
+        host: str,
+        port: int,
+    ) -> None:
+        connection = Connection(
+            self,
+            connection_id,
+            PeerId(peer),
+            (host, port),
+            outbound=token is not None,
+            alpn=alpn.decode(),
+            key_exchange=key_exchange,
+            opened_at=self.loop.time(),
+        )
+        self.connections[connection_id] = connection
+        if token is not None:
+            future = self._dials.get(token)
+            if future is None or future.done():  # Given up meanwhile.
+                connection.close(CloseCode.NONE, "no longer wanted")
+                return
+            future.set_result(connection)
+        self._upcalls.on_connection(connection)
+        self._make_room(connection)
+
+    def _make_room(self, newcomer: Connection) -> None:
+        if len(self.connections) <= self.options.connections_max:
+            return
+        uses = (
+            Use(other.id, other.outbound, other.is_busy, other.last_used)
+            for other in self.connections.values()
+            if other is not newcomer and other.close_reason is None
+        )
+        victim = least_useful(uses)
+        if victim is None:
+            newcomer.close(CloseCode.FULL, "too many connections")
+        else:
+            self.connections[victim].close(CloseCode.EVICTED, "idle, and another peer needs the place")
+
+    def _on_closed(self, connection_id: int, token: int | None, kind: int, code: int, text: str) -> None:
+        reason = CloseReason(CloseKind(kind), code, text)
+        if token is not None:
+            future = self._dials.get(token)
+            if future is not None and not future.done():
+                future.set_exception(connect_error(reason))
+            return
+        for waiting, future in self._opens.values():
+            if waiting == connection_id and not future.done():
+                future.set_exception(ConnectionLostError(reason))
+        connection = self.connections.pop(connection_id, None)
+        if connection is None:
+            _log.debug("a handshake failed", reason=str(reason))
+            return
+        connection.on_closed(reason)
+        self._upcalls.on_closed(connection, reason)
+
+    def _on_path(self, connection_id: int, path: int, change: int, address: tuple[str, int] | None) -> None:
+        if (connection := self.connections.get(connection_id)) is not None:
+            self._upcalls.on_path(connection, path, change, address)
+
+    def _quietly_close(self, connection_id: int) -> None:
+        try:
+            self.native.close(connection_id, CloseCode.NONE, "given up")
+        except BrokenPipeError:
+            return
+        self.touch()
+
+
