@@ -11,20 +11,21 @@ type Seen = (Vec<Received>, Vec<u8>, Vec<u8>, Option<Violation>);
 fn feed<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Seen {
     let mut half = RecvHalf::inbound();
     let mut seen = Vec::new();
-    let mut read = Vec::new();
+    let mut violation = None;
     for piece in pieces {
         let mut events = Vec::new();
         let result = half.push(piece.to_vec().into(), &mut events);
         seen.extend(events.into_iter().filter(|event| *event != Received::Readable));
-        let mut bytes = vec![0; half.readable()];
-        half.read(&mut bytes);
-        read.extend(bytes);
-        if let Err(violation) = result {
-            return (seen, read, Vec::new(), Some(violation));
+        if let Err(found) = result {
+            violation = Some(found);
+            break;
         }
     }
-    let whole = half.take_whole().to_vec();
-    (seen, read, whole, None)
+    // Read at the end only: reading gives credit back, so doing it between pieces would be another run.
+    let mut read = vec![0; half.readable()];
+    half.read(&mut read);
+    let whole = if violation.is_none() { half.take_whole().to_vec() } else { Vec::new() };
+    (seen, read, whole, violation)
 }
 
 fuzz_target!(|data: &[u8]| {
