@@ -9,6 +9,7 @@ catches ``KontinuumError``.
 """
 
 from pathlib import Path
+from shlex import quote
 
 
 class KontinuumError(Exception):
@@ -68,7 +69,7 @@ class NotPrivateError(MisuseError):
     """A secret file can be read by others than its owner; the message says the command that repairs it."""
 
     def __init__(self, path: Path, mode: int) -> None:
-        super().__init__(f"{path} is readable by others (mode {mode:04o}); run: chmod 600 {path}")
+        super().__init__(f"{path} is readable by others (mode {mode:04o}); run: chmod 600 {quote(str(path))}")
         self.path = path
         self.mode = mode
 

@@ -68,6 +68,9 @@ _PROTECTED_LABEL = "KONTINUUM ENCRYPTED KEY"
 _PKCS8_ED25519 = bytes.fromhex("302e020100300506032b657004220420")
 """What stands before the seed in the 48 bytes of RFC 8410, section 7."""
 
+_PKCS8_VERSION_2 = bytes.fromhex("020101300506032b6570")
+"""Version number and algorithm of RFC 8410, section 10.3: a form with the public key inside."""
+
 _VERSION, _MEMORY, _ITERATIONS, _LANES, _SALT, _NONCE, _PEER_ID, _CIPHERTEXT, _CHECKSUM = range(9)
 """Keys of the protected form's map."""
 
@@ -218,18 +221,25 @@ def _decode_pkcs8(body: Secret) -> KeyPair:
         return KeyPair(Secret(body[len(_PKCS8_ED25519) :]))
     # Anything else is rare: another library's spelling of an Ed25519 key, or a key of another type.
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415  a slow import
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519  # noqa: PLC0415
     from cryptography.hazmat.primitives.serialization import load_der_private_key  # noqa: PLC0415
 
     try:
         key = load_der_private_key(body, None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # "from None": the library's message might quote what it read.
+        if _PKCS8_VERSION_2 in body[:16]:
+            raise WrongKeyTypeError("a key in PKCS#8 version 2", "convert it to version 1") from None
         raise DamagedKeyFileError(f"the key file is damaged; {_RESTORE}") from None
-    if not isinstance(key, Ed25519PrivateKey):
-        kind = type(key).__name__.removesuffix("PrivateKey").removeprefix("_")
-        raise WrongKeyTypeError(f"an {kind} key" if kind[:1] in "AEIRX" else f"a {kind} key", _NEW_KEY)
-    return KeyPair(Secret(key.private_bytes_raw()))
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return KeyPair(Secret(key.private_bytes_raw()))
+    kinds = (
+        (rsa.RSAPrivateKey, "an RSA key"),
+        (ec.EllipticCurvePrivateKey, "an elliptic-curve key of another curve"),
+        (x25519.X25519PrivateKey, "an X25519 key, which cannot sign"),
+    )
+    found = next((name for kind, name in kinds if isinstance(key, kind)), "a key of another type")
+    raise WrongKeyTypeError(found, _NEW_KEY)
 
 
 def _decode_protected(body: bytes, passphrase: str | None) -> KeyPair:

@@ -1,7 +1,7 @@
 """The identity of a peer: its Ed25519 public key, and the key's two text forms.
 
 Source:   RFC 8032, section 5.1 (keys); libp2p specs, peer-ids/peer-ids.md (the form ``12D3KooW...``:
-          base58btc of the identity multihash ``00 24`` of the protobuf public key ``08 01 12 20 <32 bytes>``).
+          base58btc of the identity multihash ``00 24`` of the protobuf key ``08 01 12 20 <32 bytes>``).
 Bounds:   PEER_ID_TEXT_CHARS_MAX characters of text are looked at.
 Trust:    every input is hostile. A value that exists is a canonical point of large order.
 Pure:     no I/O, clock or randomness.
