@@ -11,7 +11,7 @@ Not pure: this is one of the rooms' few doors to the world; it uses no clock and
 import errno
 import os
 import stat
-import tempfile
+from itertools import count
 from pathlib import Path
 
 from kontinuum.base.errors import (
@@ -27,6 +27,11 @@ PRIVATE_MODE = 0o600
 
 _OTHERS = 0o077
 """The permission bits that a secret file must not have."""
+
+_TEMPORARY_NAMES_MAX = 1000
+"""Names tried for a temporary file before giving up."""
+
+_counter = count()
 
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 """What file systems without hard links answer to ``link``."""
@@ -128,8 +133,7 @@ def _kind(mode: int) -> str:
 
 def _write_temporary(path: Path, data: bytes, mode: int) -> Path:
     """Write ``data`` to a fresh file beside ``path``, synced; remove it again if anything fails."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".tmp", dir=path.parent)
-    temporary = Path(name)
+    descriptor, temporary = _open_temporary(path)
     try:
         try:
             os.fchmod(descriptor, mode)
@@ -143,6 +147,18 @@ def _write_temporary(path: Path, data: bytes, mode: int) -> Path:
         temporary.unlink(missing_ok=True)
         raise
     return temporary
+
+
+def _open_temporary(path: Path) -> tuple[int, Path]:
+    """Make a new file of ours beside ``path``; ``tempfile`` would do, but takes 10 ms to import."""
+    for _ in range(_TEMPORARY_NAMES_MAX):
+        temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.{next(_counter)}.tmp")
+        try:
+            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+            return os.open(temporary, flags, PRIVATE_MODE), temporary
+        except FileExistsError:
+            continue  # Left by a process that had our number and was killed.
+    raise OSError(errno.ENOSPC, "too many temporary files were left here", str(path.parent))
 
 
 def _claim_name(temporary: Path, path: Path) -> None:

@@ -80,9 +80,8 @@ CONTACT_EXTENSION_BYTES_MAX = 256
 """Bytes of such a field's content. Our choice. More: refused."""
 
 CONTACT_BYTES_MAX = 8 * 1024
-"""Bytes of an encoded contact. The fullest contact that the other
-limits allow has 7.1 kB. Longer:
-refused before decoding."""
+"""Bytes of an encoded contact. The fullest contact that the other limits allow has 7,046. Longer: refused
+before decoding."""
 
 CONTACT_TEXT_CHARS_MAX = 11_000
 """Characters of a contact as a text line: base64 of CONTACT_BYTES_MAX and the prefix. Longer: refused."""
