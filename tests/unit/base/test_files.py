@@ -2,6 +2,7 @@ import errno
 import os
 import stat
 import threading
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from kontinuum.base import (
     MisuseError,
     NotPrivateError,
     create_atomically,
+    files,
     read_private,
     write_atomically,
 )
@@ -153,14 +155,32 @@ def test_a_read_only_directory_is_an_error_of_ours(tmp_path, monkeypatch):
     """
     Where nothing can be created, the message says so.
     """
-    import tempfile  # noqa: PLC0415
 
-    def refuse(**_options):
+    def refuse(*_arguments):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(FileUnavailableError, match="Read-only"):
         create_atomically(tmp_path / "f", b"")
+
+
+def test_files_left_by_a_crash_are_in_nobodys_way(tmp_path, monkeypatch):
+    """
+    Temporary names that a killed process left are skipped; if there are too many, that is an error of ours.
+    """
+    for number in range(3):
+        for name in "fg":
+            (tmp_path / f".{name}.{os.getpid()}.{number}.tmp").touch()
+    monkeypatch.setattr(files, "_counter", count())
+    write_atomically(tmp_path / "f", b"content")
+    assert (tmp_path / "f").read_bytes() == b"content"
+
+    monkeypatch.setattr(files, "_counter", count())
+    monkeypatch.setattr(files, "_TEMPORARY_NAMES_MAX", 3)
+    for act in (write_atomically, create_atomically):
+        monkeypatch.setattr(files, "_counter", count())
+        with pytest.raises(FileUnavailableError, match="too many"):
+            act(tmp_path / "g", b"")
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o644, 0o777])
