@@ -125,6 +125,10 @@ class NodeConfig(BaseSettings):
         (), max_length=BOOTSTRAP_MAX, json_schema_extra=_about(REACH),
         description="Contacts (kontinuum:...) to meet first.",
     )  # fmt: skip
+    peers_wanted: Count = Field(
+        8, ge=0, le=1024, json_schema_extra=_about(REACH, "peers"),
+        description="Connections that the node tries to have by itself; 0: it dials only whom it is told to.",
+    )  # fmt: skip
     mdns: bool = Field(
         default=False, json_schema_extra=_about(REACH),
         description="Find nodes on the local network, and be found. Off, because it tells everyone on that "

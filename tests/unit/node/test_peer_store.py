@@ -61,9 +61,31 @@ def test_what_is_saved_is_loaded(path, store):
 
     again = store_at(path)
     assert again.load(AT).kept == 2
-    assert list(again) == list(store)
+    assert again.best(9) == store.best(9)
     assert again.get(contact(1).peer_id).address == ADDRESS
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_the_best_peers_are_loaded_first_and_nothing_is_lost_meanwhile(path, store):
+    """A node may dial and learn while the rest is still checked; a save in between does not cut the file."""
+    for number in (1, 2, 3):
+        store.add(contact(number), AT)
+    store.succeeded(contact(3).peer_id, AT)
+    store.save()
+
+    again = store_at(path)
+    loading = again.loading(AT)
+    next(loading)
+    assert [saved.contact for saved in again.best(9)] == [contact(3)]
+    again.add(contact(1, sequence=2), AT + SECOND)
+    again.succeeded(contact(1).peer_id, AT + SECOND)
+    assert not again.save()
+
+    assert list(loading)[-1].kept == 3
+    assert again.get(contact(1).peer_id).contact.sequence == 2
+    assert again.get(contact(1).peer_id).successes == 1
+    assert again.save()
+    assert store_at(path).load(AT).kept == 3
 
 
 def test_nothing_new_is_not_written(path, store):
