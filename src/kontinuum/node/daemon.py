@@ -17,7 +17,7 @@ from kontinuum.node.control import ControlServer
 from kontinuum.node.operations import NodeOperations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from kontinuum.node.config import NodeConfig
     from kontinuum.node.node import Node
@@ -74,7 +74,7 @@ async def run_daemon(
 
 
 @contextlib.contextmanager
-def _stop_event(loop: asyncio.AbstractEventLoop):  # type: ignore[no-untyped-def]
+def _stop_event(loop: asyncio.AbstractEventLoop) -> Iterator[asyncio.Event]:
     stop = asyncio.Event()
 
     def on_signal() -> None:

@@ -1,6 +1,6 @@
-"""What can be asked of a running node: the methods of its control socket, and of a command's own short-lived node.
+"""What can be asked of a node: the methods of its control socket, and of a command's short-lived node.
 
-Bounds:   PINGS_MAX and CALLS_MAX per request; PROGRESS_INTERVAL_S between two progress events of one transfer.
+Bounds:   PINGS_MAX and CALLS_MAX per request; PROGRESS_INTERVAL_S between two progress events.
 Trust:    requests come from the node's owner; they are checked to help him. Names and texts that come from
           peers are data; whoever shows them escapes them.
 Errors:   every error of ours leaves as a ``ControlError`` whose code is ``family.code``: ``unavailable``,
@@ -15,9 +15,8 @@ import binascii
 import contextlib
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from kontinuum.base.errors import KontinuumError, MisuseError, PeerError
 from kontinuum.identity.peer_id import PeerId
@@ -33,6 +32,8 @@ from kontinuum.transfer.outgoing.source import Source
 from kontinuum.transfer.report import FileReport, Progress, code_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from kontinuum.node.node import Node
     from kontinuum.transport import Stream
 
@@ -175,7 +176,7 @@ class NodeOperations:
         }
 
     async def send(self, params: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
-        """Send files. ``{"peer", "paths": [...]}`` with absolute paths; progress events, then the outcomes."""
+        """Send files. ``{"peer", "paths": [...]}``, absolute paths; progress events, then the outcomes."""
         _only(params, "peer", "paths")
         peer = _text(params, "peer")
         paths = [_absolute(path) for path in _texts(params, "paths")]
@@ -184,7 +185,9 @@ class NodeOperations:
         sources = await asyncio.to_thread(lambda: [Source(path) for path in paths])
         names = [source.offer.name for source in sources]
         if len(set(names)) < len(names):
-            raise ControlError("misuse.same_name", "two of the files have the same name; send them one by one")
+            raise ControlError(
+                "misuse.same_name", "two of the files have the same name; send them one by one"
+            )
         started = time.monotonic()
         peer_id = (await self._node.connect(peer)).peer_id
         async with _Events(emit) as events:
@@ -239,7 +242,9 @@ class NodeOperations:
                     )
 
                 with self._files.receiving(policy):
-                    events.put({"type": "ready", "to": str(target.path), "contact": self._node.contact.to_text()})
+                    events.put(
+                        {"type": "ready", "to": str(target.path), "contact": self._node.contact.to_text()}
+                    )
                     stored = 0
                     done = 0
                     while left is None or done < left:
@@ -279,7 +284,7 @@ class _Events:
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> _Events:
+    async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run())
         return self
 
@@ -405,9 +410,7 @@ def _base64(params: dict[str, Any], name: str) -> bytes:
 def _absolute(text: str) -> Path:
     path = Path(text)
     if not path.is_absolute() or "\0" in text:
-        raise ControlError("misuse.bad_params", "paths are absolute: the node has a working directory of its own")
+        raise ControlError(
+            "misuse.bad_params", "paths are absolute: the node has a working directory of its own"
+        )
     return path
-
-
-Method = Callable[[dict[str, Any], Emit], Awaitable[Mapping[str, Any]]]
-"""One control method."""

@@ -1,0 +1,31 @@
+"""``kontinuum peers``."""
+
+from typing import Any
+
+from kontinuum.cli import state
+from kontinuum.cli.options import DirOption, JsonOption
+
+
+def peers(directory: DirOption = None, _json: JsonOption = False) -> None:
+    """List the peers of the running node: connected ones with path and round-trip time."""
+    from kontinuum.cli.output import columns  # noqa: PLC0415
+    from kontinuum.cli.session import run, running_node  # noqa: PLC0415 -- slow to import
+
+    async def work() -> dict[str, Any]:
+        async with running_node(directory) as session:
+            return await session.ask("peers")
+
+    result = run(work())
+    known = result["peers"]
+    rows = [
+        [
+            peer["peer_id"],
+            peer["path"] or ("connected" if peer["connected"] else "known"),
+            "-" if peer["rtt_ms"] is None else f"{peer['rtt_ms']:.2f} ms",
+            peer["key_exchange"] or "-",
+            peer["address"] or "-",
+        ]
+        for peer in known
+    ]
+    text = columns(rows, ["PEER", "PATH", "RTT", "KEY EXCHANGE", "ADDRESS"]) if rows else "no peers yet"
+    state.output.result(result, text)

@@ -1,0 +1,99 @@
+"""The keys of every ``--json`` result: a promise to programs. ``docs/cli.md`` shows them; a test compares.
+
+A key is never removed or given another meaning; new ones may come.
+"""
+
+ERROR = ("code", "family", "message", "hint")
+"""Keys of ``{"error": {...}}``, which takes the place of a result."""
+
+FILE = ("name", "size", "code", "resumed_from", "blake3")
+"""Keys of one entry of ``files``."""
+
+CONTACT = ("contact", "peer_id", "libp2p", "addresses", "sequence", "issued_at")
+"""Keys of a contact."""
+
+RESULTS: dict[str, tuple[str, ...]] = {
+    "--version": ("version",),
+    "up": (
+        "ok",
+        "nodes",
+        "nodes_alive",
+        "pairs",
+        "pairs_connected",
+        "calls_ok",
+        "calls_failed",
+        "messages_sent",
+        "messages_verified",
+        "file_bytes",
+        "file_blake3",
+        "file_receivers",
+        "file_verified",
+        "elapsed_s",
+        "problems",
+        "peers",
+    ),
+    "node init": ("data_dir", "peer_id", "libp2p", "config"),
+    "node run": ("event", "peer_id", "contact", "addresses", "data_dir"),
+    "node id": ("peer_id", "libp2p"),
+    "node status": (
+        "peer_id",
+        "libp2p",
+        "network",
+        "addresses",
+        "peers_connected",
+        "peers_known",
+        "uptime_s",
+        "pid",
+        "data_dir",
+    ),
+    "node stop": ("stopping", "pid"),
+    "peers": ("peers",),
+    "ping": (
+        "peer_id",
+        "count",
+        "rtt_ms",
+        "rtt_min_ms",
+        "rtt_mean_ms",
+        "rtt_max_ms",
+        "path",
+        "address",
+        "key_exchange",
+    ),
+    "call": ("data", "bytes", "elapsed_ms"),
+    "send": ("peer_id", "files", "bytes", "elapsed_s"),
+    "receive": ("type", "sessions", "files_stored"),
+    "contact show": CONTACT,
+    "contact qr": CONTACT,
+    "contact add": CONTACT,
+    "config check": ("ok", "findings"),
+    "config example": ("toml",),
+    "doctor": ("ok", "checks"),
+    "completion": ("shell", "script"),
+}
+"""Keys of each command's result, in order. ``status`` is ``node status``."""
+
+EVENTS: dict[str, tuple[str, ...]] = {
+    "ready": ("type", "to", "contact"),
+    "offer": ("type", "peer_id", "files"),
+    "session": ("type", "peer_id", "files", "error"),
+}
+"""Keys of the lines that ``receive --json`` writes before its result, by their ``type``."""
+
+PEER = ("peer_id", "connected", "address", "path", "rtt_ms", "key_exchange")
+"""Keys of one entry of ``peers`` (command ``peers``)."""
+
+UP_PEER = (
+    "peer_id",
+    "address",
+    "state",
+    "alive",
+    "connected",
+    "calls_ok",
+    "calls_failed",
+    "rtt_ms",
+    "file",
+)
+"""Keys of one entry of ``peers`` (command ``up``)."""
+
+FINDING = ("level", "key", "message", "source")
+"""Keys of one entry of ``findings`` (command ``config check``)."""
