@@ -1,1 +1,65 @@
-"""Kontinuum: a network that its members own."""
+"""Kontinuum: a network that its members own.
+
+``Node`` is where to begin::
+
+    async with Node() as node:
+        await node.call(peer, "echo", b"hello")
+
+The rooms below it, from the top: ``cli``, ``node``, ``transfer``, ``rpc``, ``transport``, ``identity``, ``wire``,
+``base``. docs/architecture.md shows how they fit together.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kontinuum.base.errors import KontinuumError, MisuseError, PeerError, UnavailableError
+    from kontinuum.identity import Contact, KeyPair, Multiaddr, PeerId
+    from kontinuum.node.config import NodeConfig
+    from kontinuum.node.node import Node, PeerInfo
+    from kontinuum.rpc.errors import CallError
+    from kontinuum.transport import MessageStream, Stream
+
+_HOMES = {
+    "CallError": "kontinuum.rpc.errors",
+    "Contact": "kontinuum.identity",
+    "KeyPair": "kontinuum.identity",
+    "KontinuumError": "kontinuum.base.errors",
+    "MessageStream": "kontinuum.transport",
+    "MisuseError": "kontinuum.base.errors",
+    "Multiaddr": "kontinuum.identity",
+    "Node": "kontinuum.node.node",
+    "NodeConfig": "kontinuum.node.config",
+    "PeerError": "kontinuum.base.errors",
+    "PeerId": "kontinuum.identity",
+    "PeerInfo": "kontinuum.node.node",
+    "Stream": "kontinuum.transport",
+    "UnavailableError": "kontinuum.base.errors",
+}
+"""Where each public name lives; it is imported when it is first used, so that ``import kontinuum`` stays cheap."""
+
+__all__ = [  # noqa: PLE0604 -- the names of _HOMES
+    "CallError",
+    "Contact",
+    "KeyPair",
+    "KontinuumError",
+    "MessageStream",
+    "MisuseError",
+    "Multiaddr",
+    "Node",
+    "NodeConfig",
+    "PeerError",
+    "PeerId",
+    "PeerInfo",
+    "Stream",
+    "UnavailableError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if (home := _HOMES.get(name)) is None:
+        raise AttributeError(f"kontinuum has no {name!r}")
+    from importlib import import_module  # noqa: PLC0415
+
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value

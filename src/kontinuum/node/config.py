@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from kontinuum.node.config_rules import contradictions, explain
+from kontinuum.node.config_rules import contradictions, doubts, explain
 from kontinuum.node.errors import ConfigError, Finding
 from kontinuum.node.local_address import LocalAddress, host_and_port
 
@@ -262,6 +262,10 @@ class NodeConfig(BaseSettings):
         from kontinuum.node.config_sources import check  # noqa: PLC0415 -- it imports this class
 
         return check(cls, data_dir=data_dir, flags=flags or {})
+
+    def doubts(self) -> list[Finding]:
+        """Return what works but deserves a second look, to be logged when a node starts (a key log, say)."""
+        return doubts(self)
 
     @classmethod
     def example_toml(cls) -> str:

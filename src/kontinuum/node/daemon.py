@@ -35,6 +35,7 @@ async def run_daemon(
     demo: bool = False,
     stop_with_stdin: bool = False,
     on_ready: Callable[[Node], None] | None = None,
+    on_mining: Callable[[int, int], None] | None = None,
 ) -> None:
     """Run a node until a signal, the method ``stop``, or (``stop_with_stdin``) the end of standard input.
 
@@ -44,6 +45,7 @@ async def run_daemon(
         stop_with_stdin: end when the other end of the pipe on standard input is closed, which also happens
             when the process there is killed.
         on_ready: called once everything runs.
+        on_mining: told how far the proof of work of a first start is.
 
     Raises:
         KontinuumError: the node cannot start; nothing is left running.
@@ -54,7 +56,7 @@ async def run_daemon(
         raise AssertionError("a daemon lives in a data directory")
     loop = asyncio.get_running_loop()
     with _stop_event(loop) as stop:
-        node = Node(config)
+        node = Node(config, on_mining=on_mining)
         operations = NodeOperations(node, demo=demo)
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(node)

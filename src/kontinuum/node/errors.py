@@ -98,3 +98,38 @@ class ControlError(MisuseError):
         self.code = code
         self.message = message
         super().__init__(f"{message} ({code})")
+
+
+class UnknownPeerError(MisuseError):
+    """A peer was named in a way that cannot be understood."""
+
+
+class NoAddressError(UnavailableError):
+    """Nothing is known about where a peer is.
+
+    Args:
+        peer_id: The peer.
+    """
+
+    def __init__(self, peer_id: bytes) -> None:
+        super().__init__(
+            f"no address of {peer_id.hex()[:8]} is known; add its contact (kontinuum contact add), or wait until a "
+            "peer tells it"
+        )
+        self.peer_id = peer_id
+
+
+class PeerBackoffError(UnavailableError):
+    """A peer could not be reached a moment ago and is left alone for now.
+
+    Args:
+        peer_id: The peer.
+        retry_after_s: Seconds until it is tried again.
+    """
+
+    def __init__(self, peer_id: bytes, retry_after_s: float) -> None:
+        super().__init__(
+            f"{peer_id.hex()[:8]} could not be reached; the next attempt is in {retry_after_s:.1f} s"
+        )
+        self.peer_id = peer_id
+        self.retry_after_s = retry_after_s

@@ -86,14 +86,15 @@ class _Handler:
 class RpcService:
     """Calls over the connections of one endpoint; the ``Upcalls`` of that endpoint.
 
-    The floor above sets ``on_connection``, ``on_closed``, ``on_datagram`` and ``on_path``.
+    Handlers may be added before :meth:`start`. The floor above sets ``connection_opened``,
+    ``connection_closed``, ``on_datagram`` and ``on_path``.
     """
 
     def __init__(self, options: RpcOptions | None = None) -> None:
         self.options = options or RpcOptions()
         self.counts: Counter[str] = Counter()
         """Calls made and answered, by outcome; shown as metrics."""
-        self._loop = asyncio.get_running_loop()
+        self._loop: asyncio.AbstractEventLoop
         self._calls: Deadlines[int, _Call] = Deadlines()
         self._jobs: Deadlines[tuple[int, int], _Job] = Deadlines()
         self._stream_tasks: set[asyncio.Task[None]] = set()
@@ -103,7 +104,7 @@ class RpcService:
         self._stream_handlers: dict[tuple[str, bool], Callable[[Any], Awaitable[None]]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = NEVER
-        self.on_connection: Callable[[Connection], None] = lambda _connection: None
+        self.connection_opened: Callable[[Connection], None] = lambda _connection: None
         self.connection_closed: Callable[[Connection, CloseReason], None] = lambda _connection, _reason: None
         self.on_datagram: Callable[[Connection, bytes], None] = lambda _connection, _data: None
         self.on_path: Callable[[Connection, int, int, tuple[str, int] | None], None] = lambda *_: None
@@ -135,6 +136,11 @@ class RpcService:
     def remove_stream_handler(self, protocol: str, *, messages: bool) -> None:
         """Serve no further streams of ``protocol``; those that are open go on."""
         self._stream_handlers.pop((protocol, messages), None)
+
+    @property
+    def handlers_at_work(self) -> int:
+        """Handlers that wait for something, of calls and of streams."""
+        return len(self._jobs.entries) + len(self._stream_tasks)
 
     @property
     def protocols(self) -> list[str]:
@@ -262,8 +268,10 @@ class RpcService:
             self._answer_result(connection, stream, result)
 
     def _may_work(self, peer_id: PeerId) -> bool:
-        at_work = len(self._jobs.entries) + len(self._stream_tasks)
-        return at_work < self.options.handlers_max and self._per_peer[peer_id] < self.options.handlers_per_peer_max
+        return (
+            self.handlers_at_work < self.options.handlers_max
+            and self._per_peer.get(peer_id, 0) < self.options.handlers_per_peer_max
+        )
 
     def _begin_job(self, task: asyncio.Task[None], connection: Connection, stream: int, timeout_ms: int) -> None:
         allowed = self.options.call_timeout_max_s
@@ -351,7 +359,15 @@ class RpcService:
         except Exception as error:  # noqa: BLE001 -- a handler may raise anything
             _log.error("a stream handler failed", peer=stream.connection.peer_id.short, exc_info=error)
 
-    # --- ends ---
+    # --- beginnings and ends ---
+
+    def start(self) -> None:
+        """To be called within the loop that will run everything, before the endpoint is made."""
+        self._loop = asyncio.get_running_loop()
+
+    def on_connection(self, connection: Connection) -> None:
+        """Upcall: a peer is connected."""
+        self.connection_opened(connection)
 
     def on_closed(self, connection: Connection, reason: CloseReason) -> None:
         """Upcall: a connection ended. Its calls fail, its handlers stop."""

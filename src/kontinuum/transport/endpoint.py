@@ -107,6 +107,7 @@ class Endpoint:
             raise UnavailableError(f"no UDP socket on {bind[0]} port {bind[1]}: {error.strerror}") from None
         self.local_address = self.native.local_address
         self._upcalls = upcalls
+        self._past = [0, 0, 0, 0]
         self._token = 0
         self._dials: dict[int, asyncio.Future[Connection]] = {}
         self._opens: dict[int, tuple[int, asyncio.Future[int]]] = {}
@@ -188,6 +189,21 @@ class Endpoint:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    def totals(self) -> tuple[int, int, int, int]:
+        """Packets sent and lost, bytes sent and received, over all connections that ever were."""
+        sums = list(self._past)
+        for connection_id in self.connections:
+            self._add_counts(sums, connection_id)
+        return (sums[0], sums[1], sums[2], sums[3])
+
+    def _add_counts(self, sums: list[int], connection_id: int) -> None:
+        try:
+            counts = self.native.statistics(connection_id)["counts"]
+        except BrokenPipeError:
+            return
+        for index, count in enumerate(counts):
+            sums[index] += count
 
     # --- for the connections, the streams and the floor above ---
 
@@ -429,6 +445,7 @@ class Endpoint:
         if connection is None:
             _log.debug("a handshake failed", reason=str(reason))
             return
+        self._add_counts(self._past, connection_id)
         connection.on_closed(reason)
         self._upcalls.on_closed(connection, reason)
 
