@@ -1,4 +1,4 @@
-"""Progress bars for moving files: on a terminal only, on standard error."""
+"""Progress bars, on standard error: for moving files and for mining. On a terminal only."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from kontinuum.cli.output import Output, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+MINING_SHOWN_MIN = 1 << 20
+"""Expected hashes below which mining takes no time worth a word. Our choice: some 0.2 s."""
 
 
 class TransferBars:
@@ -62,3 +66,46 @@ class TransferBars:
             for task in self._tasks.values():
                 self._progress.remove_task(task)
         self._tasks.clear()
+
+
+class MiningBar:
+    """Shows how far the proof of work of a new identity is. Without a terminal: one line, if it is long."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._progress: Any = None
+        self._task: Any = None
+        self._said = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def update(self, hashes: int, expected: int) -> None:
+        """Take the hashes tried and expected. It may take more than expected: that is an average."""
+        if expected < MINING_SHOWN_MIN:
+            return
+        if not self._said:
+            self._said = True
+            if self._output.decorated:
+                self._start(expected)
+            else:
+                self._output.note("proof of work for this identity, once; it takes some seconds ...")
+        if self._progress is not None:
+            self._progress.update(self._task, completed=min(hashes, expected))
+
+    def _start(self, expected: int) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+        self._progress = Progress(
+            TextColumn("proof of work for this identity"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            console=self._output.console(),
+            transient=True,
+        )
+        self._progress.start()
+        self._task = self._progress.add_task("", total=expected)

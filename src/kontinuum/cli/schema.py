@@ -97,3 +97,6 @@ UP_PEER = (
 
 FINDING = ("level", "key", "message", "source")
 """Keys of one entry of ``findings`` (command ``config check``)."""
+
+CHECK = ("name", "status", "found", "fix")
+"""Keys of one entry of ``checks`` (command ``doctor``)."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from kontinuum.cli import state
 from kontinuum.cli.errors import CliError, Exit, from_control
 from kontinuum.cli.options import data_dir, default_dir
+from kontinuum.cli.progress import MiningBar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -156,12 +157,14 @@ async def short_lived_node(config: NodeConfig) -> AsyncIterator[Session]:
     from kontinuum.node.node import Node  # noqa: PLC0415 -- the engine takes a moment to load
     from kontinuum.node.operations import NodeOperations  # noqa: PLC0415
 
-    node = Node(config)
-    operations = NodeOperations(node)
-    if config.data_dir is None and config.pow_bits > 16:
-        state.output.note(f"making a fresh identity for the network {config.network} ...")
-    async with node:
+    with MiningBar(state.output) as bar:
+        node = Node(config, on_mining=bar.update)
+        operations = NodeOperations(node)
+        await node.__aenter__()
+    try:
         yield LocalSession(operations)
+    finally:
+        await node.close()
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -158,7 +158,7 @@ def test_a_node_is_made_once_and_never_replaced(capsys, tmp_path):
     key = (directory / "identity.key").read_bytes()
     config = NodeConfig.load(data_dir=directory)
     assert (config.network, config.pow_bits) == ("home", 12)
-    code, error = run_json(capsys, "node", "init", "--dir", str(directory))
+    code, _error = run_json(capsys, "node", "init", "--dir", str(directory))
     assert code == Exit.MISUSE
     assert (directory / "identity.key").read_bytes() == key
     code, identity = run_json(capsys, "node", "id", "--dir", str(directory))

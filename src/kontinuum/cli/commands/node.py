@@ -7,6 +7,7 @@ import typer
 
 from kontinuum.cli import state
 from kontinuum.cli.options import DirOption, JsonOption, data_dir
+from kontinuum.cli.progress import MiningBar
 
 if TYPE_CHECKING:
     from kontinuum.node.node import Node
@@ -131,7 +132,21 @@ def run_node(  # noqa: PLR0917 -- typer passes by name
         where = ", ".join(str(address) for address in node.addresses)
         state.output.event(data, f"{node.peer_id}\nlistening on {where}\n{node.contact.to_text()}")
 
-    asyncio.run(run_daemon(config, demo=demo, stop_with_stdin=stop_with_stdin, on_ready=ready))
+    with MiningBar(state.output) as bar:
+
+        def ready_and_clear(node: "Node") -> None:
+            bar.__exit__()
+            ready(node)
+
+        asyncio.run(
+            run_daemon(
+                config,
+                demo=demo,
+                stop_with_stdin=stop_with_stdin,
+                on_ready=ready_and_clear,
+                on_mining=bar.update,
+            )
+        )
 
 
 @app.command("id")

@@ -275,10 +275,12 @@ class _Network:
             self._problem("nobody is there to take the file")
             return
         started = time.monotonic()
+        summary.nodes[living[0].index].file = "sending"
         async with asyncio.TaskGroup() as group:
             for other in living[1:]:
                 group.create_task(self._send_one(living[0], other, path))
         summary.file_s = time.monotonic() - started
+        summary.nodes[living[0].index].file = "sent"
 
     async def _send_one(self, child: Child, other: Child, path: Path) -> None:
         state = self.summary.nodes[other.index]

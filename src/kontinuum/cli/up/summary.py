@@ -58,7 +58,7 @@ class NodeState:
     pairs: dict[int, PairState] = field(default_factory=dict)
     """By the index of the other node."""
     file: str = ""
-    """``""``, ``sending``, ``receiving``, ``verified``, or what went wrong."""
+    """``""``, ``sending``, ``sent``, ``receiving``, ``verified``, or what went wrong."""
     file_done: int = 0
 
     @property
@@ -193,7 +193,7 @@ def rows(summary: Summary) -> list[list[str]]:
         paths = sorted({pair.path for pair in node.pairs.values() if pair.path})
         connected = sum(summary._sees(node, other) for other in summary.nodes)  # noqa: SLF001 -- same file
         rate = sum(pair.calls_per_s for pair in node.pairs.values()) if node.alive else 0
-        done = f"{size_text(node.file_done)} " if node.file in ("receiving", "sending") else ""
+        done = f"{size_text(node.file_done)} " if node.file == "receiving" else ""
         table.append(
             [
                 str(node.index + 1),
