@@ -68,6 +68,7 @@ bench: setup  ## compare with aioquic and a pure Rust peer (ARGS="--quick")
 
 docs: setup  ## write the generated pages
 	$(BIN)/python tools/limits.py
+	$(BIN)/python -m kontinuum.node.config_docs docs/configuration.md
 
 changelog: setup  ## turn newsfragments/ into CHANGELOG.md (VERSION=1.2.3)
 	$(BIN)/towncrier build --yes --version $(VERSION)
