@@ -1,4 +1,4 @@
-"""The linters, types, floors and formats are tests, so that `make test` is the one gate."""
+"""Linters, types, floors, formats and the Rust tests run here too, so that `make test` is the one gate."""
 
 import os
 import shutil
@@ -83,6 +83,19 @@ def test_clippy_finds_nothing(repository):
         repository,
         *("cargo", "clippy", "--manifest-path", "native/Cargo.toml", "--release", "--locked"),
         *(*CARGO_FEATURES, "--", "-D", "warnings"),
+        timeout_s=900,
+    )
+
+
+def test_the_native_crate_passes_its_own_tests(repository):
+    """
+    The tests inside the Rust sources, which need no Python: framing, credit, admission, keys, proof of work.
+    """
+    needs("cargo")
+    assert_passes(
+        repository,
+        *("cargo", "test", "--manifest-path", "native/Cargo.toml", "--release", "--locked"),
+        *("--no-default-features", "--quiet"),
         timeout_s=900,
     )
 
