@@ -1,8 +1,8 @@
 """What a node writes about itself: one line per event, for people on a terminal and as JSON otherwise.
 
 Rooms log through the standard library (``logging.getLogger("kontinuum.rpc")``, fields by ``extra=``) or
-through :func:`logger`; both come out alike. Only a program calls :func:`configure`; a library user's logging
-is his own.
+through structlog (``get_logger("rpc")``); both come out alike. Only a program calls :func:`configure`; a
+library user's logging is his own.
 
 Bounds:   TEXT_CHARS_MAX of one field, DEPTH_MAX of nested ones, ITEMS_MAX of each.
 Trust:    fields may come from hostile peers: control characters, which could forge lines or drive a terminal,
@@ -23,6 +23,7 @@ import structlog
 from structlog.stdlib import BoundLogger, ProcessorFormatter
 
 from kontinuum.identity.peer_id import PeerId
+from kontinuum.node.config_rules import ROOMS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,7 +104,7 @@ def configure(
     _set_levels(level, levels or {})
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *before, ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        logger_factory=_room_logger,
         wrapper_class=BoundLogger,
         cache_logger_on_first_use=False,
     )
@@ -111,7 +112,7 @@ def configure(
 
 def logger(room: str) -> BoundLogger:
     """Return a logger of a room that takes fields: ``logger("rpc").info("call refused", peer=peer_id)``."""
-    bound: BoundLogger = structlog.stdlib.get_logger(f"kontinuum.{room}")
+    bound: BoundLogger = structlog.stdlib.get_logger(room)
     return bound
 
 
@@ -185,6 +186,12 @@ def _add_room(log: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     name = record.name if record is not None else getattr(log, "name", "")
     event["room"] = name.removeprefix("kontinuum.") if name else ""
     return event
+
+
+def _room_logger(*names: str) -> logging.Logger:
+    """Give ``structlog.get_logger("rpc")`` the logger, and so the level, of the room ``kontinuum.rpc``."""
+    name = names[0] if names else "kontinuum"
+    return logging.getLogger(f"kontinuum.{name}" if name.partition(".")[0] in ROOMS else name)
 
 
 def _set_levels(level: str, levels: Mapping[str, str]) -> None:

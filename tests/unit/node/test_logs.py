@@ -103,6 +103,31 @@ def test_rooms_have_their_own_levels():
     assert said == ["rpc", "rpc.session", "transport", "node"]
 
 
+def test_structlogs_own_loggers_are_the_rooms():
+    """A room that asks structlog for its name obeys the room's level, in a logger made before or after."""
+    early = structlog.get_logger("rpc")
+
+    def speak():
+        early.debug("early", n=1)
+        structlog.get_logger("rpc").debug("late")
+        structlog.get_logger("transport").debug("silent")
+
+    said = [
+        json.loads(each) for each in written(speak, log_format="json", levels={"rpc": "debug"}).splitlines()
+    ]
+    assert [(each["event"], each["room"]) for each in said] == [("early", "rpc"), ("late", "rpc")]
+
+
+def test_an_exception_given_as_a_value_is_written_with_its_traceback():
+    """Tasks' exceptions are logged after the fact."""
+    try:
+        raise ValueError("the reason")
+    except ValueError as error:
+        failure = error
+
+    assert "the reason" in line(lambda: logs.logger("rpc").error("failed", exc_info=failure))["exception"]
+
+
 def test_other_libraries_are_heard_from_warning_on():
     """asyncio's and zeroconf's warnings are not lost, their chatter is."""
     log = logging.getLogger("somebody.else")
