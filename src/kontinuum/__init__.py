@@ -5,8 +5,8 @@
     async with Node() as node:
         await node.call(peer, "echo", b"hello")
 
-The rooms below it, from the top: ``cli``, ``node``, ``transfer``, ``rpc``, ``transport``, ``identity``, ``wire``,
-``base``. docs/architecture.md shows how they fit together.
+The rooms below it, from the top: ``cli``, ``node``, ``transfer``, ``rpc``, ``transport``, ``identity``,
+``wire``, ``base``. docs/architecture.md shows how they fit together.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from kontinuum.base.errors import KontinuumError, MisuseError, PeerError, UnavailableError
     from kontinuum.identity import Contact, KeyPair, Multiaddr, PeerId
     from kontinuum.node.config import NodeConfig
-    from kontinuum.node.node import Node, PeerInfo
+    from kontinuum.node.neighbours import PeerInfo
+    from kontinuum.node.node import Node
     from kontinuum.rpc.errors import CallError
     from kontinuum.transport import MessageStream, Stream
 
@@ -31,13 +32,13 @@ _HOMES = {
     "NodeConfig": "kontinuum.node.config",
     "PeerError": "kontinuum.base.errors",
     "PeerId": "kontinuum.identity",
-    "PeerInfo": "kontinuum.node.node",
+    "PeerInfo": "kontinuum.node.neighbours",
     "Stream": "kontinuum.transport",
     "UnavailableError": "kontinuum.base.errors",
 }
-"""Where each public name lives; it is imported when it is first used, so that ``import kontinuum`` stays cheap."""
+"""Where each public name lives; it is imported at its first use, so that ``import kontinuum`` is cheap."""
 
-__all__ = [  # noqa: PLE0604 -- the names of _HOMES
+__all__ = [
     "CallError",
     "Contact",
     "KeyPair",

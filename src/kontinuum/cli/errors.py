@@ -88,12 +88,11 @@ def from_control(code: str, message: str) -> CliError:
 _HINTS = {
     "not_running": "start one with: kontinuum node run",
     "dial_timeout": "is that node running, and can its UDP port be reached from here? try: kontinuum doctor",
-    "unknown_peer": "give its contact line instead (on the other side: kontinuum contact show)",
+    "unknown_peer": "a peer is 64 hex digits, 12D3KooW..., or a contact line kontinuum:...",
+    "no_address": "on the other side: kontinuum contact show",
     "unknown_protocol": "the other node has no handler of that name",
     "transfer_interrupted": "run the same command again: it continues where it stopped",
     "passphrase": "set KONTINUUM_PASSPHRASE, or run it on a terminal",
-    "bad_identity": "a peer is 64 hex digits, 12D3KooW..., or a contact line kontinuum:...",
-    "peer_text": "a peer is 64 hex digits, 12D3KooW..., or a contact line kontinuum:...",
 }
 
 

@@ -65,7 +65,7 @@ class DaemonSession:
                         on_event(answer["event"])
                     result = answer.get("result", result)
         except ControlError as error:
-            raise from_control(error.code, str(error)) from error
+            raise from_control(error.code, error.message) from error
         return result
 
 
@@ -90,7 +90,7 @@ class LocalSession:
         try:
             return dict(await self._methods[method](dict(params or {}), emit))
         except ControlError as error:
-            raise from_control(error.code, str(error)) from error
+            raise from_control(error.code, error.message) from error
 
 
 @contextlib.asynccontextmanager
@@ -115,7 +115,7 @@ async def running_node(given: Path | None) -> AsyncIterator[Session]:
             hint=f"start one with: kontinuum node run{'' if given is None else f' --dir {given}'}",
         ) from None
     except ControlError as error:
-        raise from_control(error.code, str(error)) from error
+        raise from_control(error.code, error.message) from error
     try:
         yield DaemonSession(client)
     finally:

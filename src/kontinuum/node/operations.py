@@ -50,6 +50,13 @@ DIGEST_PROTOCOL = "kontinuum/digest/1"
 """Answers a call with BLAKE3 of its data. Only nodes of ``kontinuum up`` offer it."""
 
 
+class OperationError(ControlError):
+    """Why an operation failed. Its text is the message alone: the code travels beside it."""
+
+    def __str__(self) -> str:
+        return self.message
+
+
 class NodeOperations:
     """The control methods of one node, and its side of file transfers.
 
@@ -181,11 +188,11 @@ class NodeOperations:
         peer = _text(params, "peer")
         paths = [_absolute(path) for path in _texts(params, "paths")]
         if not paths:
-            raise ControlError("misuse.bad_params", "paths names no file")
+            raise OperationError("misuse.bad_params", "paths names no file")
         sources = await asyncio.to_thread(lambda: [Source(path) for path in paths])
         names = [source.offer.name for source in sources]
         if len(set(names)) < len(names):
-            raise ControlError(
+            raise OperationError(
                 "misuse.same_name", "two of the files have the same name; send them one by one"
             )
         started = time.monotonic()
@@ -369,34 +376,34 @@ def _with_family(method: Handler) -> Handler:
                 if isinstance(error, MisuseError)
                 else "unavailable"
             )
-            raise ControlError(f"{family}.{error_code(error)}", str(error)) from error
+            raise OperationError(f"{family}.{error_code(error)}", str(error)) from error
 
     return guarded
 
 
 def _only(params: dict[str, Any], *known: str) -> None:
     if unknown := sorted(params.keys() - set(known)):
-        raise ControlError("misuse.bad_params", f"there is no parameter {unknown[0][:64]!r}")
+        raise OperationError("misuse.bad_params", f"there is no parameter {unknown[0][:64]!r}")
 
 
 def _text(params: dict[str, Any], name: str) -> str:
     value = params.get(name)
     if not isinstance(value, str) or not value:
-        raise ControlError("misuse.bad_params", f"{name} is a text and is needed")
+        raise OperationError("misuse.bad_params", f"{name} is a text and is needed")
     return value
 
 
 def _texts(params: dict[str, Any], name: str) -> list[str]:
     value = params.get(name)
     if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-        raise ControlError("misuse.bad_params", f"{name} is a list of texts and is needed")
+        raise OperationError("misuse.bad_params", f"{name} is a list of texts and is needed")
     return value
 
 
 def _number(params: dict[str, Any], name: str, least: float, most: float, default: float) -> float:
     value = params.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise ControlError("misuse.bad_params", f"{name} is a number from {least:g} to {most:g}")
+        raise OperationError("misuse.bad_params", f"{name} is a number from {least:g} to {most:g}")
     return value
 
 
@@ -404,13 +411,13 @@ def _base64(params: dict[str, Any], name: str) -> bytes:
     try:
         return base64.b64decode(params.get(name, ""), validate=True)
     except (binascii.Error, ValueError, TypeError):
-        raise ControlError("misuse.bad_params", f"{name} is base64") from None
+        raise OperationError("misuse.bad_params", f"{name} is base64") from None
 
 
 def _absolute(text: str) -> Path:
     path = Path(text)
     if not path.is_absolute() or "\0" in text:
-        raise ControlError(
+        raise OperationError(
             "misuse.bad_params", "paths are absolute: the node has a working directory of its own"
         )
     return path

@@ -26,7 +26,7 @@ NEVER = float("inf")
 class Deadlines(Generic[K, V]):
     """What is in progress, by key. Read ``entries`` freely; change it through the methods."""
 
-    __slots__ = ("entries", "_earliest")
+    __slots__ = ("_earliest", "entries")
 
     def __init__(self) -> None:
         self.entries: dict[K, V] = {}

@@ -73,7 +73,9 @@ class CallError(KontinuumError):
 
     def __init__(self, code: int, text: str = "") -> None:
         if not CALL_ERROR_CODE_MIN <= code <= CALL_ERROR_CODE_MAX:
-            raise MisuseError(f"a handler's error code is {CALL_ERROR_CODE_MIN} to {CALL_ERROR_CODE_MAX}, not {code}")
+            raise MisuseError(
+                f"a handler's error code is {CALL_ERROR_CODE_MIN} to {CALL_ERROR_CODE_MAX}, not {code}"
+            )
         super().__init__(text)
         self.code = code
         self.text = text

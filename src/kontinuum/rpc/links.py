@@ -94,7 +94,8 @@ class Links(Generic[L]):
     def next_deadline(self, now: float) -> float | None:
         """When to call :meth:`handle_timeout` next."""
         return min(
-            (max(since + RETIRE_GRACE_S, now + RETIRE_GRACE_S / 4) for _, since in self._retired.values()), default=None
+            (max(since + RETIRE_GRACE_S, now + RETIRE_GRACE_S / 4) for _, since in self._retired.values()),
+            default=None,
         )
 
     def _winner(self, first: L, second: L) -> L:

@@ -122,7 +122,9 @@ class RpcService:
             raise MisuseError(f"the protocol {protocol!r} has a handler already")
         self._handlers[name] = _Handler(function, inspect.iscoroutinefunction(function))
 
-    def add_stream_handler(self, protocol: str, function: Callable[[Any], Awaitable[None]], *, messages: bool) -> None:
+    def add_stream_handler(
+        self, protocol: str, function: Callable[[Any], Awaitable[None]], *, messages: bool
+    ) -> None:
         """Serve streams (or, with ``messages``, streams of messages) of ``protocol`` with ``function``.
 
         Raises:
@@ -145,7 +147,9 @@ class RpcService:
     @property
     def protocols(self) -> list[str]:
         """The protocols that have a handler for calls or streams."""
-        return sorted({name.decode() for name in self._handlers} | {name for name, _ in self._stream_handlers})
+        return sorted(
+            {name.decode() for name in self._handlers} | {name for name, _ in self._stream_handlers}
+        )
 
     def _name(self, protocol: str) -> bytes:
         name = protocol.encode()
@@ -235,7 +239,9 @@ class RpcService:
 
     # --- calls that we answer ---
 
-    def on_call(self, connection: Connection, stream: int, protocol: bytes, timeout_ms: int, body: bytes) -> None:
+    def on_call(
+        self, connection: Connection, stream: int, protocol: bytes, timeout_ms: int, body: bytes
+    ) -> None:
         """Upcall: a request came."""
         handler = self._handlers.get(protocol)
         if handler is None:
@@ -273,7 +279,9 @@ class RpcService:
             and self._per_peer.get(peer_id, 0) < self.options.handlers_per_peer_max
         )
 
-    def _begin_job(self, task: asyncio.Task[None], connection: Connection, stream: int, timeout_ms: int) -> None:
+    def _begin_job(
+        self, task: asyncio.Task[None], connection: Connection, stream: int, timeout_ms: int
+    ) -> None:
         allowed = self.options.call_timeout_max_s
         timeout_s = min(timeout_ms / 1000, allowed) if timeout_ms else allowed
         job = _Job(task, connection, self._loop.time() + timeout_s)
@@ -371,7 +379,9 @@ class RpcService:
 
     def on_closed(self, connection: Connection, reason: CloseReason) -> None:
         """Upcall: a connection ended. Its calls fail, its handlers stop."""
-        for token, call in [(token, call) for token, call in self._calls.entries.items() if call.connection is connection]:
+        for token, call in [
+            (token, call) for token, call in self._calls.entries.items() if call.connection is connection
+        ]:
             self._calls.remove(token)
             self.counts["call failed"] += 1
             if not call.done():
@@ -407,7 +417,9 @@ class RpcService:
             self.counts["call timed out"] += 1
             self._cancel(call.connection, token)
             if not call.done():
-                call.set_exception(CallTimeoutError(f"no answer from {call.connection.peer_id.short} in time"))
+                call.set_exception(
+                    CallTimeoutError(f"no answer from {call.connection.peer_id.short} in time")
+                )
         for key, job in self._jobs.handle_timeout(now):
             job.late = True
             job.deadline = NEVER
@@ -423,4 +435,3 @@ _BUSY = 2
 
 _UNKNOWN_KIND = 5
 """Stream code: nobody serves this. native/src/engine/event.rs."""
-

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kontinuum.identity import PeerId
 from kontinuum.transport.errors import (
@@ -205,15 +205,19 @@ class Connection:
             figures = self.endpoint.native.statistics(self.id)
         except BrokenPipeError:
             raise self.lost_error() from None
-        paths = tuple(
-            PathStats(
-                path["path"], path["address"], path["backup"], path["rtt_s"], path["cwnd"], *path["counts"], path["mtu"]
-            )
-            for path in figures["paths"]
-        )
+        paths = tuple(_path_stats(path) for path in figures["paths"])
         used = next((path for path in paths if not path.backup), paths[0] if paths else None)
-        rtt_s, cwnd = (used.rtt_s, used.cwnd_bytes) if used else (0.0, 0)
-        return ConnectionStats(rtt_s, cwnd, *figures["counts"], figures["held"], paths)
+        sent_packets, lost_packets, sent_bytes, received_bytes = figures["counts"]
+        return ConnectionStats(
+            rtt_s=used.rtt_s if used else 0.0,
+            cwnd_bytes=used.cwnd_bytes if used else 0,
+            sent_packets=sent_packets,
+            lost_packets=lost_packets,
+            sent_bytes=sent_bytes,
+            received_bytes=received_bytes,
+            held_bytes=figures["held"],
+            paths=paths,
+        )
 
     def export_keying_material(self, label: bytes, context: bytes, length: int) -> bytes:
         """Derive ``length`` secret bytes that only the two ends know. RFC 8446, section 7.5.
@@ -259,3 +263,19 @@ class Connection:
             stream.on_connection_closed()
         if self._closed is not None and not self._closed.done():
             self._closed.set_result(None)
+
+
+def _path_stats(path: dict[str, Any]) -> PathStats:
+    sent_packets, lost_packets, sent_bytes, received_bytes = path["counts"]
+    return PathStats(
+        path=path["path"],
+        address=path["address"],
+        backup=path["backup"],
+        rtt_s=path["rtt_s"],
+        cwnd_bytes=path["cwnd"],
+        sent_packets=sent_packets,
+        lost_packets=lost_packets,
+        sent_bytes=sent_bytes,
+        received_bytes=received_bytes,
+        mtu_bytes=path["mtu"],
+    )

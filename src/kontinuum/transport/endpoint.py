@@ -10,8 +10,7 @@ Trust:  an error while an event is handled costs that event, never the endpoint.
 
 import asyncio
 import errno
-from collections.abc import Callable
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import structlog
 
@@ -32,6 +31,9 @@ from kontinuum.transport.errors import (
 from kontinuum.transport.options import TransportOptions
 from kontinuum.transport.policy import Use, least_useful
 from kontinuum.transport.stream import MessageStream, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _Event = tuple[Any, ...]
 
@@ -62,7 +64,9 @@ class Upcalls(Protocol):
     def on_call_failed(self, token: int, code: int) -> None:
         """The peer ended our call ``token`` without a reply."""
 
-    def on_call(self, connection: Connection, stream: int, protocol: bytes, timeout_ms: int, body: bytes) -> None:
+    def on_call(
+        self, connection: Connection, stream: int, protocol: bytes, timeout_ms: int, body: bytes
+    ) -> None:
         """A request; answer it with ``native.reply(connection.id, stream, ...)``."""
 
     def on_call_cancelled(self, connection: Connection, stream: int) -> None:
@@ -74,7 +78,9 @@ class Upcalls(Protocol):
     def on_datagram(self, connection: Connection, data: bytes) -> None:
         """A datagram."""
 
-    def on_path(self, connection: Connection, path: int, change: int, address: tuple[str, int] | None) -> None:
+    def on_path(
+        self, connection: Connection, path: int, change: int, address: tuple[str, int] | None
+    ) -> None:
         """A path changed; ``change`` as in the native engine."""
 
 
@@ -93,7 +99,11 @@ class Endpoint:
     """
 
     def __init__(
-        self, key_pair: KeyPair, bind: tuple[str, int], upcalls: Upcalls, options: TransportOptions | None = None
+        self,
+        key_pair: KeyPair,
+        bind: tuple[str, int],
+        upcalls: Upcalls,
+        options: TransportOptions | None = None,
     ) -> None:
         self.options = options or TransportOptions()
         self.loop = asyncio.get_running_loop()
@@ -103,7 +113,9 @@ class Endpoint:
             self.native = _native.Endpoint(key_pair.seed, bind, self.options.native())
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                raise AddressInUseError(f"UDP port {bind[1]} of {bind[0]} is in use by another program") from None
+                raise AddressInUseError(
+                    f"UDP port {bind[1]} of {bind[0]} is in use by another program"
+                ) from None
             raise UnavailableError(f"no UDP socket on {bind[0]} port {bind[1]}: {error.strerror}") from None
         self.local_address = self.native.local_address
         self._upcalls = upcalls
@@ -158,7 +170,9 @@ class Endpoint:
             async with asyncio.timeout(timeout_s):
                 return await future
         except TimeoutError:
-            raise DialTimeoutError(f"{address[0]} port {address[1]} did not answer within {timeout_s:g} s") from None
+            raise DialTimeoutError(
+                f"{address[0]} port {address[1]} did not answer within {timeout_s:g} s"
+            ) from None
         finally:
             del self._dials[token]
             if connection_id not in self.connections:
@@ -352,8 +366,8 @@ class Endpoint:
         self,
         connection_id: int,
         stream_id: int,
-        messages: bool,  # noqa: FBT001 -- the engine's event
-        bidirectional: bool,  # noqa: FBT001
+        messages: bool,
+        bidirectional: bool,
         protocol: bytes,
     ) -> None:
         connection = self.connections.get(connection_id)
@@ -387,7 +401,7 @@ class Endpoint:
         if (connection := self.connections.get(connection_id)) is not None:
             self._upcalls.on_datagram(connection, data)
 
-    def _on_connected(
+    def _on_connected(  # noqa: PLR0917 -- the engine's event
         self,
         connection_id: int,
         token: int | None,
@@ -434,13 +448,13 @@ class Endpoint:
     def _on_closed(self, connection_id: int, token: int | None, kind: int, code: int, text: str) -> None:
         reason = CloseReason(CloseKind(kind), code, text)
         if token is not None:
-            future = self._dials.get(token)
-            if future is not None and not future.done():
-                future.set_exception(connect_error(reason))
+            dial = self._dials.get(token)
+            if dial is not None and not dial.done():
+                dial.set_exception(connect_error(reason))
             return
-        for waiting, future in self._opens.values():
-            if waiting == connection_id and not future.done():
-                future.set_exception(ConnectionLostError(reason))
+        for waiting, opened in self._opens.values():
+            if waiting == connection_id and not opened.done():
+                opened.set_exception(ConnectionLostError(reason))
         connection = self.connections.pop(connection_id, None)
         if connection is None:
             _log.debug("a handshake failed", reason=str(reason))
@@ -459,5 +473,3 @@ class Endpoint:
         except BrokenPipeError:
             return
         self.touch()
-
-

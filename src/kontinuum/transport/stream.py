@@ -5,7 +5,8 @@ consumer (ADR 0003), at most SEND_HIGH_WATER_BYTES wait on the sending side.
 Trust: the peer decides when and whether bytes come; every wait ends when the connection does.
 """
 
-import asyncio
+from __future__ import annotations
+
 from collections import deque
 from typing import TYPE_CHECKING, Self
 
@@ -21,6 +22,8 @@ from kontinuum.transport.errors import (
 )
 
 if TYPE_CHECKING:
+    import asyncio
+
     from kontinuum.transport.connection import Connection
 
 READ_BYTES_MAX = 256 * 1024
@@ -49,7 +52,7 @@ class _BaseStream:
     )
 
     def __init__(
-        self, connection: "Connection", stream_id: int, protocol: str, *, inbound: bool, bidirectional: bool
+        self, connection: Connection, stream_id: int, protocol: str, *, inbound: bool, bidirectional: bool
     ) -> None:
         self.connection = connection
         self.id = stream_id
@@ -272,7 +275,7 @@ class MessageStream(_BaseStream):
     __slots__ = ("_ended", "_messages")
 
     def __init__(
-        self, connection: "Connection", stream_id: int, protocol: str, *, inbound: bool, bidirectional: bool
+        self, connection: Connection, stream_id: int, protocol: str, *, inbound: bool, bidirectional: bool
     ) -> None:
         super().__init__(connection, stream_id, protocol, inbound=inbound, bidirectional=bidirectional)
         self._messages: deque[bytes] = deque()  # Bounded by the stream's credit: 1,024 messages, 1 MiB.

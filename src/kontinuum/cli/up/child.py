@@ -127,7 +127,7 @@ class Child:
                     on_event(answer["event"])
                 result = answer.get("result", result)
         except ControlError as error:
-            raise from_control(error.code, str(error)) from error
+            raise from_control(error.code, error.message) from error
         return result
 
     async def wait(self) -> str:

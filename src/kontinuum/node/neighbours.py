@@ -1,0 +1,360 @@
+"""The peers of a node: who they are called, where they are, and the one connection with each.
+
+Joins ``rpc.links`` (which connection counts), ``connector`` (how one is made), ``peer_store`` (who is known) and
+``introductions`` (how more become known), and keeps as many peers connected as the node wants.
+Bounds: those of its parts; ALIASES_MAX remembered texts.
+Trust:  what peers tell about others is verified like any contact from a stranger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from kontinuum.base.errors import KontinuumError
+from kontinuum.identity import Contact, PeerId
+from kontinuum.node.connector import Connector
+from kontinuum.node.errors import UnknownPeerError
+from kontinuum.node.introductions import (
+    CONTACTS,
+    CONTACTS_PER_REPLY_MAX,
+    HELLO,
+    decode_contacts,
+    encode_contacts,
+)
+from kontinuum.rpc.links import Links
+from kontinuum.transport import CloseCode, CloseReason, Connection
+from kontinuum.transport.errors import ConnectionLostError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from datetime import datetime
+    from typing import Any
+
+    from kontinuum.base.clock import Clock
+    from kontinuum.base.entropy import Rng
+    from kontinuum.identity import Multiaddr
+    from kontinuum.node.peer_store import PeerStore
+    from kontinuum.rpc.service import RpcService
+    from kontinuum.transport import Endpoint
+
+PeerLike = PeerId | Contact | str
+"""A peer: its identity in either text form, its contact, or a contact's text."""
+
+UPKEEP_INTERVAL_S = 5.0
+"""Seconds between two looks at whether peers are missing or something must be saved. Our choice."""
+
+UPKEEP_FIRST_S = 0.25
+"""Seconds between such looks while a young node has fewer peers than it wants. Our choice."""
+
+YOUNG_S = 10.0
+"""Seconds for which a node counts as young."""
+
+ALIASES_MAX = 4096
+"""Texts whose identity is remembered, so that calls by text are as fast as by identity; then all are
+forgotten."""
+
+INTRODUCTION_TIMEOUT_S = 5.0
+"""Seconds that a peer may take to introduce itself. Our choice; it stays connected if it does not."""
+
+CONTACT_TOLD_S = 12 * 3600.0
+"""Age up to which a contact is told to others: half of what they accept, so that it is of use to them."""
+
+_log = structlog.get_logger("node")
+
+
+@dataclass(frozen=True, slots=True)
+class PeerInfo:
+    """What a node knows about a peer."""
+
+    peer_id: PeerId
+    connected: bool
+    address: str | None
+    """``host:port`` of the connection, or the first address of its contact."""
+    path: str | None
+    """``direct`` while connected; relays come later."""
+    rtt_s: float | None
+    """Round-trip time of the connection, seconds."""
+    key_exchange: str | None
+    """``X25519MLKEM768`` or ``X25519``."""
+    outbound: bool
+    """We dialled."""
+    connected_s: float | None
+    """For how long, seconds."""
+    contact: Contact | None
+    """Its contact, if it is known."""
+
+
+class Neighbours:
+    """All that a node has to do with its peers, but for what it says to them.
+
+    Args:
+        endpoint: The transport.
+        rpc: The calls; its handlers for introductions are registered here.
+        store: Who is known.
+        clock: Both clocks.
+        rng: Chance for choices that are no secret.
+        network: Our network's id.
+        pow_bits: The work that contacts must carry.
+        wanted: Connections to have by itself.
+        dial_timeout_s: Seconds for all addresses of a peer together.
+        own_contact: Our present contact.
+        connected: Told when a peer that had no connection has one.
+        lost: Told when a peer has none any more.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        rpc: RpcService,
+        store: PeerStore,
+        *,
+        clock: Clock,
+        rng: Rng,
+        network: bytes,
+        pow_bits: int,
+        wanted: int,
+        dial_timeout_s: float,
+        own_contact: Callable[[], Contact],
+        connected: Callable[[Connection], None],
+        lost: Callable[[Connection, CloseReason], None],
+    ) -> None:
+        self.links: Links[Connection] = Links(endpoint.peer_id)
+        self.store = store
+        self._endpoint = endpoint
+        self._rpc = rpc
+        self._clock = clock
+        self._rng = rng
+        self._network = network
+        self._pow_bits = pow_bits
+        self._wanted = wanted
+        self._own_contact = own_contact
+        self._connected = connected
+        self._lost = lost
+        self._connector = Connector(endpoint, rng, timeout_s=dial_timeout_s)
+        self._aliases: dict[str, PeerId] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._wake = asyncio.Event()
+        self._started = clock.monotonic()
+        rpc.connection_opened = self._on_connection
+        rpc.connection_closed = self._on_closed
+        rpc.add_handler(HELLO, self._answer_hello)
+        rpc.add_handler(CONTACTS, self._answer_contacts)
+
+    # --- names and contacts ---
+
+    def identify(self, peer: PeerLike) -> PeerId:
+        """Who ``peer`` is; a contact is remembered on the way.
+
+        Raises:
+            UnknownPeerError: The text names no peer.
+            ContactError, MalformedError: The contact is of no use.
+        """
+        if isinstance(peer, PeerId):
+            return peer
+        if isinstance(peer, Contact):
+            self.add_contact(peer)
+            return peer.peer_id
+        if (peer_id := self._aliases.get(peer)) is not None:
+            return peer_id
+        if peer.startswith("kontinuum:"):
+            contact = Contact.from_text(peer)
+            self.add_contact(contact)
+            return contact.peer_id
+        try:
+            peer_id = PeerId.parse(peer)
+        except KontinuumError as error:
+            raise UnknownPeerError(str(error)) from None
+        if len(self._aliases) >= ALIASES_MAX:
+            self._aliases.clear()
+        self._aliases[peer] = peer_id
+        return peer_id
+
+    def add_contact(self, contact: Contact) -> bool:
+        """Verify and remember ``contact``. Returns whether it was news."""
+        at = self._clock.utc()
+        contact.verify(at, self._network, self._pow_bits)
+        if contact.peer_id == self._endpoint.peer_id:
+            return False
+        news = self.store.add(contact, at)
+        if news:
+            self._connector.back_off.forget(contact.peer_id)
+            self._wake.set()
+        return news
+
+    def _addresses_of(self, peer_id: PeerId) -> tuple[Multiaddr, ...]:
+        saved = self.store.get(peer_id)
+        return () if saved is None else saved.contact.addresses
+
+    def info(self, peer_id: PeerId) -> PeerInfo:
+        """What is known about a peer."""
+        saved = self.store.get(peer_id)
+        contact = None if saved is None else saved.contact
+        connection = self.links.current.get(peer_id)
+        if connection is None:
+            address = str(contact.addresses[0]) if contact is not None and contact.addresses else None
+            return PeerInfo(
+                peer_id,
+                connected=False,
+                address=address,
+                path=None,
+                rtt_s=None,
+                key_exchange=None,
+                outbound=False,
+                connected_s=None,
+                contact=contact,
+            )
+        try:
+            rtt_s = connection.stats().rtt_s
+        except ConnectionLostError:
+            rtt_s = None
+        host, port = connection.remote_address
+        return PeerInfo(
+            peer_id,
+            connected=True,
+            address=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+            path="direct",
+            rtt_s=rtt_s,
+            key_exchange=connection.key_exchange,
+            outbound=connection.outbound,
+            connected_s=self._clock.monotonic() - connection.opened_at,
+            contact=contact,
+        )
+
+    # --- connections ---
+
+    async def connection(
+        self, peer_id: PeerId, addresses: tuple[Multiaddr, ...] | None = None, *, patient: bool = False
+    ) -> Connection:
+        """The connection with a peer, made if need be.
+
+        Args:
+            peer_id: Whom.
+            addresses: Where; those of its contact if not given.
+            patient: Leave a peer alone that has just failed.
+
+        Raises:
+            UnknownPeerError: It is this node itself.
+            UnavailableError, HandshakeError: As :meth:`Connector.connect`.
+        """
+        if (connection := self.links.current.get(peer_id)) is not None:
+            return connection
+        if peer_id == self._endpoint.peer_id:
+            raise UnknownPeerError("that is this node itself")
+        where = self._addresses_of(peer_id) if addresses is None else addresses
+        return await self._connector.connect(peer_id, where, patient=patient)
+
+    async def close(self) -> None:
+        """End all dials and introductions."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._connector.close()
+
+    def _on_connection(self, connection: Connection) -> None:
+        if self.links.add(connection, self._clock.monotonic()):
+            self._connector.back_off.forget(connection.peer_id)
+            self._connected(connection)
+        else:
+            self._wake.set()  # One of the two is to be retired.
+        if connection.outbound:
+            self._spawn(self._introduce(connection))
+
+    def _on_closed(self, connection: Connection, reason: CloseReason) -> None:
+        if self.links.remove(connection):
+            self._lost(connection, reason)
+            self._wake.set()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._endpoint.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- introductions ---
+
+    async def _introduce(self, connection: Connection) -> None:
+        """Exchange contacts with a peer that we dialled, and ask whom else it knows."""
+        try:
+            own = self._own_contact().encode()
+            reply = await self._rpc.call(connection, HELLO, own, INTRODUCTION_TIMEOUT_S)
+            self._learn([Contact.decode(reply)])
+            if len(self.links.current) < self._wanted:
+                reply = await self._rpc.call(connection, CONTACTS, b"", INTRODUCTION_TIMEOUT_S)
+                self._learn(decode_contacts(reply))
+        except KontinuumError as error:
+            _log.debug("a peer did not introduce itself", peer=connection.peer_id.short, reason=str(error))
+        else:
+            self.store.succeeded(connection.peer_id, self._clock.utc())
+
+    def _learn(self, contacts: list[Contact]) -> None:
+        for contact in contacts:
+            try:
+                self.add_contact(contact)
+            except KontinuumError as error:
+                _log.debug("a contact is of no use", peer=contact.peer_id.short, reason=str(error))
+
+    def _answer_hello(self, _peer: PeerId, data: bytes) -> bytes:
+        with contextlib.suppress(KontinuumError):
+            self.add_contact(Contact.decode(data))
+        return self._own_contact().encode()
+
+    def _answer_contacts(self, peer: PeerId, _data: bytes) -> bytes:
+        known = self.store.best(4 * CONTACTS_PER_REPLY_MAX, exclude={peer})
+        chosen = self._rng.sample(known, CONTACTS_PER_REPLY_MAX)
+        at = self._clock.utc()
+        return encode_contacts(saved.contact for saved in chosen if _is_worth_telling(saved.contact, at))
+
+    # --- upkeep ---
+
+    async def upkeep(self, also: Callable[[], None]) -> None:
+        """Load saved peers, then keep enough of them connected, until cancelled.
+
+        Args:
+            also: Called at every look: what else the node has to keep up.
+        """
+        if self.store.path is not None:
+            for _ in self.store.loading(self._clock.utc()):
+                await asyncio.sleep(0)
+        while True:
+            now = self._clock.monotonic()
+            for link in self.links.handle_timeout(now):
+                link.close(CloseCode.DUPLICATE, "another connection of this pair is kept")
+            missing = self._wanted - len(self.links.current)
+            if missing > 0:
+                self._dial_some(missing, now)
+            also()
+            young = missing > 0 and now - self._started < YOUNG_S
+            due = self.links.next_deadline(now)
+            wait_s = min(
+                UPKEEP_FIRST_S if young else UPKEEP_INTERVAL_S,
+                UPKEEP_INTERVAL_S if due is None else due - now,
+            )
+            await self._sleep(max(wait_s, UPKEEP_FIRST_S / 5))
+
+    async def _sleep(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        self._wake.clear()
+
+    def _dial_some(self, count: int, now: float) -> None:
+        for saved in self.store.best(count, exclude=self.links.current):
+            peer_id = saved.contact.peer_id
+            if not self._connector.is_dialling(peer_id) and not self._connector.back_off.wait_s(peer_id, now):
+                self._spawn(self._dial_quietly(peer_id, saved.contact.addresses))
+
+    async def _dial_quietly(self, peer_id: PeerId, addresses: tuple[Multiaddr, ...]) -> None:
+        try:
+            await self._connector.connect(peer_id, addresses, patient=True)
+        except KontinuumError as error:
+            self.store.failed(peer_id)
+            _log.debug("a peer could not be reached", peer=peer_id.short, reason=str(error))
+
+
+def _is_worth_telling(contact: Contact, at: datetime) -> bool:
+    return (at - contact.issued_at).total_seconds() < CONTACT_TOLD_S
