@@ -344,7 +344,7 @@ def _to_pem(label: str, body: bytes) -> bytes:
 
 def _from_pem(content: Secret) -> tuple[str, Secret]:
     """Label and bytes of the file's only PEM block; white space around lines is ignored."""
-    lines = [Secret(line.strip()) for line in content.strip().splitlines()]
+    lines: list[bytes] = [Secret(line.strip()) for line in content.strip().splitlines()]
     begin = _BEGIN.fullmatch(lines[0])
     if begin is None:
         raise NotAKeyFileError(f"this is no PEM file, so no key file; {_NEW_KEY}")
