@@ -113,8 +113,8 @@ class NoAddressError(UnavailableError):
 
     def __init__(self, peer_id: bytes) -> None:
         super().__init__(
-            f"no address of {peer_id.hex()[:8]} is known; add its contact (kontinuum contact add), or wait until a "
-            "peer tells it"
+            f"no address of {peer_id.hex()[:8]} is known; add its contact (kontinuum contact add), or wait "
+            "until a peer tells it"
         )
         self.peer_id = peer_id
 

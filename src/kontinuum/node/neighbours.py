@@ -1,7 +1,7 @@
 """The peers of a node: who they are called, where they are, and the one connection with each.
 
-Joins ``rpc.links`` (which connection counts), ``connector`` (how one is made), ``peer_store`` (who is known) and
-``introductions`` (how more become known), and keeps as many peers connected as the node wants.
+Joins ``rpc.links`` (which connection counts), ``connector`` (how one is made), ``peer_store`` (who is known)
+and ``introductions`` (how more become known), and keeps as many peers connected as the node wants.
 Bounds: those of its parts; ALIASES_MAX remembered texts.
 Trust:  what peers tell about others is verified like any contact from a stranger.
 """

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 H = TypeVar("H", bound="Callable[..., Any]")
 
 CONTACT_RENEW_S = 6 * 3600.0
-"""Age in seconds at which our contact is issued anew; others take it for a day. Our choice: a quarter of it."""
+"""Age in seconds at which our contact is issued anew; others take it for a day. Our choice: a quarter."""
 
 _PATH_CHANGES = ("established", "abandoned", "available", "backup", "observed")
 """Names of path changes, by the engine's numbers."""

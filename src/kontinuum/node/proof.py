@@ -45,7 +45,7 @@ async def proof_of(
         network: Its id, 32 bytes.
         bits: Leading zero bits.
         path: The file, or ``None`` to keep nothing.
-        on_progress: Called with the hashes tried and expected while the search runs. Cancelling stops the search.
+        on_progress: Called with the hashes tried and expected while the search runs; cancelling ends it.
     """
     if path is not None and (saved := _load(path, peer_id, network, bits)) is not None:
         return saved

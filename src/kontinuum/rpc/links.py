@@ -13,8 +13,8 @@ from typing import Generic, Protocol, TypeVar
 from kontinuum.identity import PeerId
 
 RETIRE_GRACE_S = 2.0
-"""Seconds that a retired connection stays open at least: the peer may not know yet that it is retired. Our choice:
-more than a round trip to anywhere."""
+"""Seconds that a retired connection stays open at least: the peer may not know yet that it is retired. Our
+choice: more than a round trip to anywhere."""
 
 RETIRE_MAX_S = 60.0
 """Seconds after which a retired connection is closed even though it is busy. Our choice: longer than a call's
@@ -66,7 +66,7 @@ class Links(Generic[L]):
         return False
 
     def remove(self, link: L) -> bool:
-        """A connection ended. Returns whether the peer has none left; a retired one takes over if there is one."""
+        """A connection ended. Returns whether the peer has none left; a retired one takes over."""
         self._retired.pop(link.id, None)
         if self.current.get(link.peer_id) is not link:
             return False

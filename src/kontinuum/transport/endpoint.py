@@ -328,7 +328,7 @@ class Endpoint:
                     else:
                         handlers[kind](*event[1:])
                 break
-            except Exception:
+            except Exception:  # noqa: BLE001
                 # A bug of ours must cost one event, not the node: go on with the rest.
                 _log.exception("an event could not be handled")
         self._dispatching = False

@@ -10,8 +10,8 @@ from typing import Any
 from kontinuum.base.errors import MisuseError
 
 EVICTION_HEADROOM = 128
-"""Connections that the engine takes beyond ``connections_max``, while the policy makes room. Our choice; beyond
-it handshakes are refused before they cost anything."""
+"""Connections that the engine takes beyond ``connections_max``, while the policy makes room. Our choice;
+beyond it handshakes are refused before they cost anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
