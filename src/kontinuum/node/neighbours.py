@@ -13,9 +13,8 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import structlog
-
 from kontinuum.base.errors import KontinuumError
+from kontinuum.base.log import RoomLogger
 from kontinuum.identity import Contact, PeerId
 from kontinuum.node.connector import Connector
 from kontinuum.node.errors import UnknownPeerError
@@ -64,7 +63,7 @@ INTRODUCTION_TIMEOUT_S = 5.0
 CONTACT_TOLD_S = 12 * 3600.0
 """Age up to which a contact is told to others: half of what they accept, so that it is of use to them."""
 
-_log = structlog.get_logger("node")
+_log = RoomLogger("node")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-import structlog
-
 from kontinuum.base.clock import SystemClock
 from kontinuum.base.entropy import Rng, SystemEntropy
 from kontinuum.base.errors import KontinuumError, MisuseError
+from kontinuum.base.log import RoomLogger
 from kontinuum.identity import Contact, KeyPair, Multiaddr, PeerId
 from kontinuum.identity.pow import network_id
 from kontinuum.node.addresses import own_addresses
@@ -54,7 +53,7 @@ _CALL_COUNTS = {
 }
 """Direction and outcome, by the names under which the calls are counted."""
 
-_log = structlog.get_logger("node")
+_log = RoomLogger("node")
 
 
 @dataclass(frozen=True, slots=True)

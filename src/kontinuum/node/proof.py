@@ -8,10 +8,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import structlog
-
 from kontinuum.base.errors import KontinuumError
 from kontinuum.base.files import read_private, write_atomically
+from kontinuum.base.log import RoomLogger
 from kontinuum.identity.pow import Mining, ProofOfWork
 from kontinuum.wire import cbor
 
@@ -27,7 +26,7 @@ PROOF_FILE_BYTES_MAX = 1024
 _POLL_S = 0.02
 """Seconds between two looks at the search."""
 
-_log = structlog.get_logger("node")
+_log = RoomLogger("node")
 
 
 async def proof_of(

@@ -15,9 +15,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import structlog
-
 from kontinuum.base.errors import MisuseError
+from kontinuum.base.log import RoomLogger
 from kontinuum.identity import PeerId
 from kontinuum.rpc import eager
 from kontinuum.rpc.deadlines import NEVER, Deadlines
@@ -43,7 +42,7 @@ StreamHandler = Callable[[Stream], Awaitable[None]]
 MessageHandler = Callable[[MessageStream], Awaitable[None]]
 H = TypeVar("H", bound=Callable[..., Any])
 
-_log = structlog.get_logger("rpc")
+_log = RoomLogger("rpc")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,10 +12,9 @@ import asyncio
 import errno
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-import structlog
-
 from kontinuum import _native
 from kontinuum.base.errors import MisuseError, UnavailableError
+from kontinuum.base.log import RoomLogger
 from kontinuum.identity import KeyPair, PeerId
 from kontinuum.transport.connection import Connection
 from kontinuum.transport.errors import (
@@ -46,7 +45,7 @@ _MORE, _WANTS_WRITE = 1, 2
 _TIMER_SLACK_S = 0.0005
 """A timer is only armed again when it would be earlier by more than this: arming costs more than waking."""
 
-_log = structlog.get_logger("transport")
+_log = RoomLogger("transport")
 
 
 class Upcalls(Protocol):
@@ -328,9 +327,9 @@ class Endpoint:
                     else:
                         handlers[kind](*event[1:])
                 break
-            except Exception:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001
                 # A bug of ours must cost one event, not the node: go on with the rest.
-                _log.exception("an event could not be handled")
+                _log.error("an event could not be handled", exc_info=error)
         self._dispatching = False
 
     # --- events ---
