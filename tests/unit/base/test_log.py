@@ -61,15 +61,34 @@ def test_a_node_makes_lines_with_fields_of_them():
     assert "hunter2" not in stream.getvalue()
 
 
-def test_a_program_that_configures_nothing_reads_nothing():
+def test_a_percent_sign_is_a_percent_sign(caplog):
     """
-    A library leaves its output to the program.
+    The event is no format: what a peer wrote cannot make logging fail.
+    """
+    RoomLogger("rpc").warning("100 %s %d")
+
+    assert caplog.messages == ["100 %s %d"]
+
+
+def test_a_field_may_have_any_name(caplog):
+    """
+    A field named like an attribute of the record is kept under another name instead of raising.
+    """
+    RoomLogger("rpc").warning("named", name="x", message="y", args="z")
+
+    (record,) = caplog.records
+    assert (record.name, record.name_, record.message_, record.args_) == ("kontinuum.rpc", "x", "y", "z")
+
+
+def test_a_program_that_configures_nothing_reads_warnings_on_standard_error_only():
+    """
+    A library leaves standard output to the program, and does not tell what nobody asked for.
     """
     program = (
         "from kontinuum.base.log import RoomLogger\n"
         "log = RoomLogger('rpc')\n"
-        "log.info('quiet'); log.warning('quiet', peer='3f9a')\n"
+        "log.info('quiet'); log.warning('loud', peer='3f9a')\n"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
-    assert (run.stdout, run.stderr) == ("", "")
+    assert (run.stdout, run.stderr) == ("", "loud\n")
