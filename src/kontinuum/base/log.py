@@ -38,13 +38,7 @@ class RoomLogger:
         """Something failed."""
         self._log(logging.ERROR, event, exc_info, fields)
 
-    def exception(self, event: str, **fields: object) -> None:
-        """Something failed with the exception that is being handled."""
-        self._log(logging.ERROR, event, True, fields)
-
-    def _log(
-        self, level: int, event: str, exc_info: BaseException | bool | None, fields: dict[str, object]
-    ) -> None:
+    def _log(self, level: int, event: str, exc_info: BaseException | None, fields: dict[str, object]) -> None:
         if self._logger.isEnabledFor(level):
             extra = {f"{name}_" if name in _RESERVED else name: value for name, value in fields.items()}
             self._logger.log(level, event, exc_info=exc_info, extra=extra, stacklevel=3)
