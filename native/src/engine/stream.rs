@@ -26,6 +26,12 @@ const FRAME_BYTES_MAX: usize = 64 << 10;
 /// Credit is announced after this much was consumed, in cost units.
 const CREDIT_STEP: u64 = STREAM_CREDIT / 4;
 
+/// So little is unconsumed that one more message may exceed the credit, however large it is: consumption
+/// below [`CREDIT_STEP`] is not announced, so a sender cannot wait for it.
+fn may_exceed(unconsumed_cost: u64) -> bool {
+    unconsumed_cost < CREDIT_STEP
+}
+
 /// What we send.
 #[derive(Debug)]
 pub struct SendHalf {
@@ -86,6 +92,9 @@ impl SendHalf {
         if self.shape == Shape::Raw {
             return self.push_raw(data);
         }
+        if data.is_empty() && self.shape == Shape::Bytes {
+            return; // An empty frame says nothing, and would use up credit that no reader gives back.
+        }
         self.queued += data.len();
         self.waiting.push_back(data);
     }
@@ -103,7 +112,13 @@ impl SendHalf {
     }
 
     fn credit(&self) -> u64 {
-        STREAM_CREDIT - (self.sent_cost - self.consumed_cost)
+        STREAM_CREDIT.saturating_sub(self.sent_cost - self.consumed_cost)
+    }
+
+    /// A message may go when its cost fits. One that is nearly as large as the whole credit would wait
+    /// for ever for the last step, which the receiver does not announce; see [`may_exceed`].
+    fn may_send_message(&self, cost: u64) -> bool {
+        cost <= self.credit() || may_exceed(self.sent_cost - self.consumed_cost)
     }
 
     /// The next bytes for the engine.
@@ -145,16 +160,16 @@ impl SendHalf {
 
     fn frame(&mut self) {
         while let Some(first) = self.waiting.front() {
-            let credit = self.credit();
             let cost = wire::frame_cost(first.len());
             if self.shape == Shape::Messages {
-                if cost > credit {
+                if !self.may_send_message(cost) {
                     return;
                 }
                 let message = self.waiting.pop_front().expect("looked at it");
                 self.sent_cost += cost;
                 self.push_frame(message);
             } else {
+                let credit = self.credit();
                 if wire::frame_cost(0) > credit {
                     return;
                 }
@@ -308,6 +323,11 @@ impl RecvHalf {
         self.ready.len()
     }
 
+    /// Every message that was handed upwards has been consumed.
+    pub fn is_drained(&self) -> bool {
+        self.consumed_cost == self.received_cost
+    }
+
     /// The stream may end here: no frame is incomplete.
     pub fn is_between_frames(&self) -> bool {
         self.expect == Expect::FrameLength && self.partial.is_empty()
@@ -418,10 +438,12 @@ impl RecvHalf {
             return Err(Violation::TooLarge);
         }
         let length = length as usize;
-        self.received_cost += wire::frame_cost(length);
-        if self.received_cost - self.consumed_cost > STREAM_CREDIT {
+        let unconsumed = self.received_cost - self.consumed_cost;
+        let cost = wire::frame_cost(length);
+        if unconsumed + cost > STREAM_CREDIT && !(self.kind == Some(Kind::Messages) && may_exceed(unconsumed)) {
             return Err(Violation::FlowControl);
         }
+        self.received_cost += cost;
         if length > 0 {
             self.expect = Expect::FrameBody { left: length };
         } else if self.kind == Some(Kind::Messages) {

@@ -146,3 +146,46 @@ fn credit_that_was_never_sent_changes_nothing() {
     drain(&mut send);
     assert_eq!(send.queued(), 5001 - 1024);
 }
+
+#[test]
+fn a_message_of_the_limit_is_sent_after_small_ones_were_consumed() {
+    for small in [0, 1, 255] {
+        let (mut send, mut recv) = inbound(Kind::Messages);
+        let mut events = vec![];
+        for _ in 0..small {
+            send.push(Bytes::from_static(b"x"));
+        }
+        recv.push(drain(&mut send).into(), &mut events).unwrap();
+        for _ in 0..small {
+            recv.consume(1);
+        }
+        assert_eq!(recv.credit_due(), None, "too little to announce");
+
+        send.push(vec![1; MESSAGE_BYTES_MAX].into());
+        recv.push(drain(&mut send).into(), &mut events).unwrap();
+        assert!(matches!(events.last(), Some(Received::Message(m)) if m.len() == MESSAGE_BYTES_MAX));
+        assert!(recv.held() <= STREAM_CREDIT as usize + small);
+
+        // The next one waits until this one was consumed.
+        send.push(Bytes::from_static(b"next"));
+        assert!(drain(&mut send).is_empty());
+        recv.consume(MESSAGE_BYTES_MAX);
+        send.on_credit(recv.credit_due().unwrap());
+        recv.push(drain(&mut send).into(), &mut events).unwrap();
+        assert_eq!(events.last(), Some(&Received::Message("next".into())));
+    }
+}
+
+#[test]
+fn empty_writes_use_up_no_credit() {
+    let (mut send, mut recv) = inbound(Kind::Bytes);
+    let mut events = vec![];
+    for _ in 0..5000 {
+        send.push(Bytes::new());
+        recv.push(drain(&mut send).into(), &mut events).unwrap();
+    }
+    assert!(send.is_empty());
+    send.push(Bytes::from_static(b"hello"));
+    recv.push(drain(&mut send).into(), &mut events).unwrap();
+    assert_eq!(recv.readable(), 5);
+}

@@ -1,11 +1,14 @@
 """Logging of the rooms: an event in words, and fields, through the standard library.
 
-A library that prints unasked spoils other programs' output: unless a program configures logging, only
-warnings are heard, on standard error. ``kontinuum.node.logs`` makes lines for people or machines.
+A library that prints unasked spoils other programs' output: unless a program configures logging, nothing is
+heard. ``kontinuum.node.logs`` makes lines for people or machines.
 Import cost: none beyond ``logging``.
 """
 
 import logging
+import sys
+
+logging.getLogger("kontinuum").addHandler(logging.NullHandler())
 
 _RESERVED = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 """Attributes that a record has itself; a field of that name gets an underscore."""
