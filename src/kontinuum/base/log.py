@@ -6,7 +6,6 @@ Import cost: none beyond ``logging``.
 """
 
 import logging
-import sys
 
 logging.getLogger("kontinuum").addHandler(logging.NullHandler())
 
