@@ -33,6 +33,10 @@ class CallTimeoutError(UnavailableError):
     """No answer came in time. What the peer did with the request is unknown."""
 
 
+class InvalidTimeoutError(MisuseError):
+    """A time-out is a number of seconds above 0."""
+
+
 class CallCancelledError(UnavailableError):
     """The peer ended the call without an answer, as it does when it stops."""
 
@@ -72,13 +76,19 @@ class CallError(KontinuumError):
     """
 
     def __init__(self, code: int, text: str = "") -> None:
-        if not CALL_ERROR_CODE_MIN <= code <= CALL_ERROR_CODE_MAX:
+        if type(code) is not int or not CALL_ERROR_CODE_MIN <= code <= CALL_ERROR_CODE_MAX:
             raise MisuseError(
                 f"a handler's error code is {CALL_ERROR_CODE_MIN} to {CALL_ERROR_CODE_MAX}, not {code}"
             )
         super().__init__(text)
         self.code = code
         self.text = text
+
+    @property
+    def encoded_text(self) -> bytes:
+        """What travels of the text: UTF-8, at most ERROR_TEXT_BYTES_MAX bytes, no character cut in two."""
+        cut = str(self.text).encode(errors="replace")[:ERROR_TEXT_BYTES_MAX]
+        return cut.decode(errors="ignore").encode()
 
 
 def error_of(status: int, body: bytes, protocol: str = "") -> KontinuumError:

@@ -12,21 +12,22 @@ import asyncio
 import inspect
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from kontinuum.base.errors import MisuseError
 from kontinuum.base.log import RoomLogger
 from kontinuum.identity import PeerId
-from kontinuum.rpc import eager
 from kontinuum.rpc.deadlines import NEVER, Deadlines
+from kontinuum.rpc.eager import Starter
 from kontinuum.rpc.errors import (
-    ERROR_TEXT_BYTES_MAX,
     BusyError,
     CallCancelledError,
     CallError,
     CallTimeoutError,
     CallTooLargeError,
+    InvalidTimeoutError,
     Status,
     error_of,
 )
@@ -34,6 +35,13 @@ from kontinuum.transport import MESSAGE_BYTES_MAX, CloseReason, Connection, Mess
 
 PROTOCOL_NAME_BYTES_MAX = 128
 """UTF-8 bytes of a protocol's name. docs/protocols/rpc.md; a longer one cannot be registered or called."""
+
+CALL_TIMEOUT_MAX_S = 10.0**9
+"""Seconds that a call waits at most, some thirty years. Our choice; a longer time-out means this one."""
+
+HANDLER_STOP_S = 5.0
+"""Seconds that a handler may take to end after the node has asked it to. Our choice; beyond it the node closes
+without waiting for it."""
 
 CallHandler = Callable[[PeerId, bytes], Awaitable[bytes] | bytes]
 """Gets who calls and what; its result is the reply. A plain function runs inline and must not block."""
@@ -94,6 +102,7 @@ class RpcService:
         self.counts: Counter[str] = Counter()
         """Calls made and answered, by outcome; shown as metrics."""
         self._loop: asyncio.AbstractEventLoop
+        self._starter: Starter
         self._calls: Deadlines[int, _Call] = Deadlines()
         self._jobs: Deadlines[tuple[int, int], _Job] = Deadlines()
         self._stream_tasks: set[asyncio.Task[None]] = set()
@@ -103,6 +112,7 @@ class RpcService:
         self._stream_handlers: dict[tuple[str, bool], Callable[[Any], Awaitable[None]]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = NEVER
+        self._closing = False
         self.connection_opened: Callable[[Connection], None] = lambda _connection: None
         self.connection_closed: Callable[[Connection, CloseReason], None] = lambda _connection, _reason: None
         self.on_datagram: Callable[[Connection, bytes], None] = lambda _connection, _data: None
@@ -119,7 +129,7 @@ class RpcService:
         name = self._name(protocol)
         if name in self._handlers:
             raise MisuseError(f"the protocol {protocol!r} has a handler already")
-        self._handlers[name] = _Handler(function, inspect.iscoroutinefunction(function))
+        self._handlers[name] = _Handler(function, _is_coroutine_function(function))
 
     def add_stream_handler(
         self, protocol: str, function: Callable[[Any], Awaitable[None]], *, messages: bool
@@ -165,12 +175,15 @@ class RpcService:
 
         Raises:
             CallTimeoutError: No answer in time.
+            InvalidTimeoutError: ``timeout_s`` is not above 0.
             UnknownProtocolError: The peer has no such handler.
             RemoteError: The handler failed or refused.
             BusyError: The peer is busy, or thousands of calls to it wait already.
             CallTooLargeError: ``data`` is longer than MESSAGE_BYTES_MAX.
             ConnectionLostError: The connection ended before the answer came.
         """
+        if not 0 < timeout_s < CALL_TIMEOUT_MAX_S:
+            timeout_s = _bounded(timeout_s)
         endpoint = connection.endpoint
         token = endpoint.next_token()
         call = _Call(loop=self._loop)
@@ -179,7 +192,7 @@ class RpcService:
         call.protocol = protocol
         try:
             name = self._names.get(protocol) or self._name(protocol)
-            endpoint.native.call(connection.id, token, name, int(timeout_s * 1000), data)
+            endpoint.native.call(connection.id, token, name, int(timeout_s * 1000) or 1, data)
         except BrokenPipeError:
             raise connection.lost_error() from None
         except BufferError:
@@ -242,31 +255,49 @@ class RpcService:
         self, connection: Connection, stream: int, protocol: bytes, timeout_ms: int, body: bytes
     ) -> None:
         """Upcall: a request came."""
+        connection.last_used = self._loop.time()
         handler = self._handlers.get(protocol)
         if handler is None:
             self._answer(connection, stream, Status.UNKNOWN_PROTOCOL, b"")
         elif handler.is_coroutine:
-            peer_id = connection.peer_id
-            if not self._may_work(peer_id):
-                self._answer(connection, stream, Status.BUSY, b"")
-                return
-            connection.calls += 1
-            task = eager.start(self._loop, self._work(handler, connection, stream, body))
-            if task.done():
-                connection.calls -= 1
+            if self._may_work(connection.peer_id):
+                self._work_on(handler.function, connection, stream, body, timeout_ms)
             else:
-                self._begin_job(task, connection, stream, timeout_ms)
+                self._answer(connection, stream, Status.BUSY, b"")
         else:
             try:
-                result = handler.function(connection.peer_id, body)
-            except Exception as error:  # noqa: BLE001 -- a handler may raise anything
+                # In a context of its own, as a task has one: what a handler sets there ends with it.
+                result = copy_context().run(handler.function, connection.peer_id, body)
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:  # noqa: BLE001 -- a handler may raise anything
                 self._answer_error(connection, stream, error)
             else:
-                self._answer_result(connection, stream, result)
+                if inspect.isawaitable(result):
+                    # A wrapped coroutine function shows what it is only now.
+                    self._handlers[protocol] = _Handler(handler.function, is_coroutine=True)
+                    self._work_on(lambda _peer, _data: result, connection, stream, body, timeout_ms)
+                else:
+                    self._answer_result(connection, stream, result)
 
-    async def _work(self, handler: _Handler, connection: Connection, stream: int, body: bytes) -> None:
+    def _work_on(
+        self, function: CallHandler, connection: Connection, stream: int, body: bytes, timeout_ms: int
+    ) -> None:
+        connection.calls += 1
         try:
-            result = await handler.function(connection.peer_id, body)  # type: ignore[misc]
+            task = self._starter.start(self._work(function, connection, stream, body))
+        except asyncio.CancelledError as error:
+            connection.calls -= 1
+            self._answer_error(connection, stream, error)
+            return
+        if task is None:
+            connection.calls -= 1
+        else:
+            self._begin_job(task, connection, stream, timeout_ms)
+
+    async def _work(self, function: CallHandler, connection: Connection, stream: int, body: bytes) -> None:
+        try:
+            result = await function(connection.peer_id, body)  # type: ignore[misc]
         except Exception as error:  # noqa: BLE001 -- a handler may raise anything
             self._answer_error(connection, stream, error)
         else:
@@ -274,7 +305,8 @@ class RpcService:
 
     def _may_work(self, peer_id: PeerId) -> bool:
         return (
-            self.handlers_at_work < self.options.handlers_max
+            not self._closing
+            and self.handlers_at_work < self.options.handlers_max
             and self._per_peer.get(peer_id, 0) < self.options.handlers_per_peer_max
         )
 
@@ -293,10 +325,19 @@ class RpcService:
             self._jobs.remove(key)
             connection.calls -= 1
             self._leave(connection.peer_id)
+            if not task.cancelled() or self._closing:
+                return  # It has answered; or the connection is about to say that the node stops.
             if job.late:
                 self._answer(connection, stream, Status.TIMED_OUT, b"")
+            else:
+                # Its caller gave up and hears nothing; or it cancelled itself, which is a failure.
+                self._answer_unwanted_or_failed(connection, stream)
 
         task.add_done_callback(end_job)
+
+    def _answer_unwanted_or_failed(self, connection: Connection, stream: int) -> None:
+        if connection.close_reason is None:
+            self._answer(connection, stream, Status.FAILED, _FAILED_TEXT)
 
     def _leave(self, peer_id: PeerId) -> None:
         self._per_peer[peer_id] -= 1
@@ -312,23 +353,23 @@ class RpcService:
             error = TypeError(f"a handler returned {type(result).__name__} instead of bytes")
             self._answer_error(connection, stream, error)
 
-    def _answer_error(self, connection: Connection, stream: int, error: Exception) -> None:
+    def _answer_error(self, connection: Connection, stream: int, error: BaseException) -> None:
         if isinstance(error, CallError):
-            self._answer(connection, stream, error.code, error.text.encode()[:ERROR_TEXT_BYTES_MAX])
+            self._answer(connection, stream, error.code, error.encoded_text)
             return
         # The caller learns that it failed; why is for this node's operator alone.
         _log.error("a handler failed", peer=connection.peer_id.short, exc_info=error)
-        self._answer(connection, stream, Status.FAILED, b"the handler failed")
+        self._answer(connection, stream, Status.FAILED, _FAILED_TEXT)
 
     def _answer(self, connection: Connection, stream: int, status: int, body: bytes) -> None:
+        if len(body) > MESSAGE_BYTES_MAX:
+            _log.error("a reply is too long", bytes=len(body), bytes_max=MESSAGE_BYTES_MAX)
+            status, body = Status.FAILED, b"the reply is too long"
         try:
             connection.endpoint.native.reply(connection.id, stream, status, body)
         except BrokenPipeError:
             self.counts["answer unwanted"] += 1  # The caller gave up, or is gone.
             return
-        except OverflowError:
-            _log.error("a reply is too long", bytes=len(body), bytes_max=MESSAGE_BYTES_MAX)
-            connection.endpoint.native.reply(connection.id, stream, Status.FAILED, b"the reply is too long")
         self.counts["answer ok" if status == 0 else "answer failed"] += 1
         connection.endpoint.touch()
 
@@ -371,6 +412,7 @@ class RpcService:
     def start(self) -> None:
         """To be called within the loop that will run everything, before the endpoint is made."""
         self._loop = asyncio.get_running_loop()
+        self._starter = Starter(self._loop)
 
     def on_connection(self, connection: Connection) -> None:
         """Upcall: a peer is connected."""
@@ -391,18 +433,26 @@ class RpcService:
         self.connection_closed(connection, reason)
 
     async def close(self) -> None:
-        """Stop all handlers and wait for them; to be called before the endpoint closes."""
+        """Stop all handlers and wait for them; to be called before the endpoint closes.
+
+        From now on calls and streams of peers are answered BUSY.
+        """
+        self._closing = True
+        self._starter.close()
         if self._timer is not None:
             self._timer.cancel()
         tasks = [job.task for job in self._jobs.entries.values()] + list(self._stream_tasks)
         for task in tasks:
             task.cancel("the node stops")
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            _, stubborn = await asyncio.wait(tasks, timeout=HANDLER_STOP_S)
+            if stubborn:
+                _log.error("handlers do not end and are left behind", handlers=len(stubborn))
 
     # --- deadlines ---
 
     def _arm(self, at: float) -> None:
-        if at < self._timer_at:
+        if at < self._timer_at and not self._closing:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer_at = at
@@ -428,6 +478,20 @@ class RpcService:
             if due is not None:
                 self._arm(due)
 
+
+def _is_coroutine_function(function: CallHandler) -> bool:
+    call = getattr(function, "__call__", None)  # noqa: B004 -- an object with an async __call__
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+def _bounded(timeout_s: float) -> float:
+    if timeout_s >= CALL_TIMEOUT_MAX_S:
+        return CALL_TIMEOUT_MAX_S
+    raise InvalidTimeoutError(f"a call's time-out is a number of seconds above 0, not {timeout_s}")
+
+
+_FAILED_TEXT = b"the handler failed"
+"""All that a caller learns about a failure."""
 
 _BUSY = 2
 """Stream code: too much is buffered or running. native/src/engine/event.rs."""

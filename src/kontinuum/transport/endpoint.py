@@ -270,6 +270,7 @@ class Endpoint:
         if events:
             self._dispatch(events)
             if self._touched:
+                # What the handlers answered leaves at once, with the acknowledgements of what came.
                 self._touched = False
                 events, delay_s, more = self.native.flush()
                 flags |= more
@@ -278,6 +279,9 @@ class Endpoint:
                     if self._touched:
                         self._touched = False
                         self.touch()
+            else:
+                # Nothing was transmitted yet. The tasks that the events woke run first and write more.
+                self.touch()
         if delay_s is not None:
             self._arm(delay_s)
         if flags or self._writing:
