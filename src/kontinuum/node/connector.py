@@ -27,13 +27,14 @@ DIALS_MAX = 256
 
 
 class Connector:
-    """Dials peers. Several who want the same peer share one race."""
+    """Dials peers. Several who want the same peer at the same addresses share one race."""
 
     def __init__(self, endpoint: Endpoint, rng: Rng, *, timeout_s: float) -> None:
         self.back_off = BackOff(rng)
         self._endpoint = endpoint
         self._timeout_s = timeout_s
         self._races: dict[PeerId, asyncio.Task[Connection]] = {}
+        self._dialled: dict[asyncio.Task[Connection], frozenset[Multiaddr]] = {}
         self._turns = asyncio.Semaphore(DIALS_MAX)
 
     async def connect(
@@ -52,7 +53,8 @@ class Connector:
             ConnectError, HandshakeError: Why the last address failed.
         """
         race = self._races.get(peer_id)
-        if race is None:
+        # A race to where the peer was yesterday must not hold up who was told today where it is.
+        if race is None or not self._dialled[race].issuperset(addresses):
             now = self._endpoint.loop.time()
             if not addresses:
                 raise NoAddressError(peer_id)
@@ -60,7 +62,8 @@ class Connector:
                 raise PeerBackoffError(peer_id, wait_s)
             race = self._endpoint.loop.create_task(self._race(peer_id, addresses))
             self._races[peer_id] = race
-            race.add_done_callback(lambda _race: self._races.pop(peer_id, None))
+            self._dialled[race] = frozenset(addresses)
+            race.add_done_callback(lambda race: self._forget(peer_id, race))
             race.add_done_callback(_retrieve)
         # One who gives up must not end the race for the others.
         return await asyncio.shield(race)
@@ -71,10 +74,15 @@ class Connector:
 
     async def close(self) -> None:
         """End all races."""
-        races = list(self._races.values())
+        races = list(self._dialled)
         for race in races:
             race.cancel()
         await asyncio.gather(*races, return_exceptions=True)
+
+    def _forget(self, peer_id: PeerId, race: asyncio.Task[Connection]) -> None:
+        del self._dialled[race]
+        if self._races.get(peer_id) is race:
+            del self._races[peer_id]
 
     async def _race(self, peer_id: PeerId, addresses: Sequence[Multiaddr]) -> Connection:
         loop = self._endpoint.loop
