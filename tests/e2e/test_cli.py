@@ -128,9 +128,7 @@ def test_a_directory_without_a_running_node_lends_its_identity(home, bob):
         (["node", "run", "--dir", "ALICE"], Exit.MISUSE, "data_dir_locked"),
     ],
 )
-def test_wrong_input_is_told_with_its_exit_code(  # noqa: PLR0917 -- a table
-    home, alice, bob, arguments, code, word
-):
+def test_wrong_input_is_told_with_its_exit_code(home, alice, bob, arguments, code, word):
     """
     Each mistake has one clear line for people, one object for programs, and the exit code of who must act.
     """
@@ -176,6 +174,21 @@ def test_a_key_that_others_can_read_is_refused_with_the_repair(home):
     code, result = run_json(home, "node", "run", "--dir", home / "open")
     assert code == Exit.MISUSE
     assert "chmod 600" in result["error"]["message"] + result["error"]["hint"]
+
+
+def test_a_fresh_contact_counts_more_than_a_saved_address(home):
+    """
+    Both nodes restart on other ports: the saved addresses lead nowhere, a contact line that is given does.
+    """
+    nodes = [NodeProcess(home, "mover1"), NodeProcess(home, "mover2")]
+    assert run_json(home, "ping", nodes[1].contact, "--dir", nodes[0].directory)[0] == Exit.OK
+    for node in nodes:
+        node.stop()
+        node.start()
+    code, result = run_json(home, "ping", nodes[1].contact, "--timeout", "5", "--dir", nodes[0].directory)
+    assert code == Exit.OK, result
+    for node in nodes:
+        node.stop()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

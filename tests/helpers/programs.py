@@ -56,10 +56,21 @@ def wait_until(condition, what, seconds=WAIT_S):
     return value
 
 
+RUNNING = []
+"""Commands that a test has started; those still running at its end are killed."""
+
+
+def end_programs():
+    """Kill what a test has left running."""
+    while RUNNING:
+        RUNNING.pop().kill()
+
+
 class Program:
     """A command that runs on beside the test; its output is read line by line."""
 
     def __init__(self, home, *arguments, **options):
+        RUNNING.append(self)
         self.process = subprocess.Popen(
             [*PROGRAM, *map(str, arguments)],
             env=environment(home),
@@ -79,6 +90,10 @@ class Program:
 
     def end(self, number=signal.SIGTERM):
         """Send a signal and wait for the end; return exit code, output and errors."""
+        if self in RUNNING:
+            RUNNING.remove(self)
+        if self.process.stdout.closed:
+            return self.process.returncode, b"", b""
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(number)
         output, errors = self.process.communicate(timeout=WAIT_S)
@@ -101,6 +116,7 @@ class NodeProcess:
         self.program = Program(
             self.home, "node", "run", "--dir", self.directory, "--listen", "127.0.0.1:0", "--json"
         )
+        RUNNING.remove(self.program)  # A node may outlive one test; its fixture ends it.
         ready = self.program.json_line()
         self.peer_id, self.contact, self.ready = ready["peer_id"], ready["contact"], ready
 

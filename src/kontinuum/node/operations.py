@@ -22,6 +22,8 @@ from kontinuum.base.errors import KontinuumError, MisuseError, PeerError
 from kontinuum.identity.peer_id import PeerId
 from kontinuum.node.control import Emit, Handler, error_code
 from kontinuum.node.errors import ControlError
+from kontinuum.node.introductions import PING
+from kontinuum.rpc.errors import CallTimeoutError
 from kontinuum.transfer.digest import new_blake3
 from kontinuum.transfer.incoming.policy import BYTES_MAX_DEFAULT, Accept, Refuse
 from kontinuum.transfer.incoming.service import FileReceiver
@@ -30,6 +32,7 @@ from kontinuum.transfer.messages import PROTOCOL, Code, Offer
 from kontinuum.transfer.outgoing.service import send_files
 from kontinuum.transfer.outgoing.source import Source
 from kontinuum.transfer.report import FileReport, Progress, code_text
+from kontinuum.transport.errors import ConnectionLostError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,6 +48,9 @@ CALLS_MAX = 100_000
 
 PROGRESS_INTERVAL_S = 0.1
 """Seconds between two progress events of one transfer: what a person can follow. Our choice."""
+
+SILENCE_S = 3.0
+"""Seconds without an answer after which an older connection is made anew. Our choice: above round trips."""
 
 DIGEST_PROTOCOL = "kontinuum/digest/1"
 """Answers a call with BLAKE3 of its data. Only nodes of ``kontinuum up`` offer it."""
@@ -136,7 +142,7 @@ class NodeOperations:
         _only(params, "peer", "count", "interval_s")
         count = _number(params, "count", 1, PINGS_MAX, 1)
         interval_s = _number(params, "interval_s", 0, 3600, 0)
-        peer_id = (await self._node.connect(_text(params, "peer"))).peer_id
+        peer_id = await self._reach(_text(params, "peer"))
         times: list[float] = []
         for number in range(int(count)):
             if number:
@@ -155,6 +161,19 @@ class NodeOperations:
             "address": None if known is None else str(known.address),
             "key_exchange": None if known is None else known.key_exchange,
         }
+
+    async def _reach(self, peer: str) -> PeerId:
+        """Connect to ``peer``, and see that somebody is still at the other end of an older connection.
+
+        A peer that was killed and has come back leaves a connection that looks alive for most of a minute.
+        """
+        peer_id = (await self._node.connect(peer)).peer_id
+        try:
+            await self._node.call(peer_id, PING, timeout=SILENCE_S)
+        except (CallTimeoutError, ConnectionLostError):
+            await self._node.disconnect(peer_id)
+            await self._node.connect(peer_id)
+        return peer_id
 
     async def call(self, params: dict[str, Any], _emit: Emit) -> Mapping[str, Any]:
         """Call a protocol. ``{"peer", "protocol", "data": base64, "timeout_s": 30, "count": 1}``.
@@ -196,7 +215,7 @@ class NodeOperations:
                 "misuse.same_name", "two of the files have the same name; send them one by one"
             )
         started = time.monotonic()
-        peer_id = (await self._node.connect(peer)).peer_id
+        peer_id = await self._reach(peer)
         async with _Events(emit) as events:
             stream = await self._node.open_stream(peer_id, PROTOCOL)
             reports = await send_files(stream, sources, on_progress=events.progress)
