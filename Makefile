@@ -18,8 +18,7 @@ ARGS ?=
 SECONDS ?= 5
 PYTHON ?=
 # Our pins hold for every pip below, maturin's own call included. (A relative path: pip splits it at spaces.)
-export PIP_CONSTRAINT := constraints.txt
-export PIP_DISABLE_PIP_VERSION_CHECK := 1
+PINNED := PIP_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1
 # One set of features, so that the module, the wheel, clippy and the Rust tests share what is compiled.
 CARGO_FEATURES := --no-default-features --features python,pyo3/extension-module
 
@@ -77,7 +76,7 @@ constraints:  ## renew constraints.txt: the newest versions that pyproject.toml 
 	@python=$$(PYTHON='$(PYTHON)' tools/preflight) && rm -rf build/constraints && mkdir -p build \
 		&& "$$python" -m venv build/constraints \
 		&& build/constraints/bin/python tools/requirements.py cli dev > build/requirements.txt \
-		&& PIP_CONSTRAINT= build/constraints/bin/pip install --quiet -r build/requirements.txt \
+		&& build/constraints/bin/pip install --quiet -r build/requirements.txt \
 		&& { sed -n '/^#/p' constraints.txt; build/constraints/bin/pip freeze; } > build/constraints.txt \
 		&& mv build/constraints.txt constraints.txt && rm -rf build/constraints
 
@@ -96,11 +95,11 @@ $(STAMPS)/home:
 $(STAMPS)/packages: $(STAMPS)/home constraints.txt pyproject.toml tools/requirements.py
 	@echo "setup: installing the packages of constraints.txt" >&2
 	@$(BIN)/python tools/requirements.py cli dev > $(STAMPS)/requirements.txt
-	@$(BIN)/python -m pip install --quiet -r $(STAMPS)/requirements.txt
+	@$(PINNED) $(BIN)/python -m pip install --quiet -r $(STAMPS)/requirements.txt
 	@touch $@
 
 $(STAMPS)/native: $(STAMPS)/packages $(NATIVE_SOURCES) pyproject.toml
 	@PYTHON='$(PYTHON)' tools/preflight >/dev/null
 	@echo "setup: building the native engine (two to four minutes the first time)" >&2
-	@VIRTUAL_ENV='$(CURDIR)/$(VENV)' PIP_QUIET=1 $(BIN)/maturin develop --release --locked --quiet
+	@$(PINNED) PIP_QUIET=1 VIRTUAL_ENV='$(CURDIR)/$(VENV)' $(BIN)/maturin develop --release --locked --quiet
 	@touch $@
