@@ -25,7 +25,9 @@ from kontinuum.node.introductions import PING, PING_BYTES_MAX
 from kontinuum.node.neighbours import Neighbours, PeerInfo, PeerLike
 from kontinuum.node.peer_store import PeerStore
 from kontinuum.node.proof import proof_of
-from kontinuum.rpc.service import RpcOptions, RpcService
+from kontinuum.rpc.errors import CallTimeoutError
+from kontinuum.rpc.incoming import RpcOptions
+from kontinuum.rpc.service import RpcService
 from kontinuum.transport import CloseCode, CloseReason, Connection, Endpoint, TransportOptions
 
 if TYPE_CHECKING:
@@ -118,6 +120,7 @@ class Node:
         self._endpoint: Endpoint | None = None
         self._neighbours: Neighbours
         self._contact: Contact
+        self._connected: dict[PeerId, Connection] = {}
 
     # --- who we are ---
 
@@ -219,6 +222,7 @@ class Node:
         stack.push_async_callback(self._neighbours.close)
         stack.callback(self._save)
         self._rpc.on_path = self._on_path
+        self._connected = self._neighbours.links.current
         self._endpoint = endpoint
         for text in config.bootstrap:
             self.add_contact(text)
@@ -310,10 +314,10 @@ class Node:
             peer: Its identity in either text form, its contact, or a contact's text.
             protocol: The handler's name.
             data: The request, up to 1 MiB; more goes through a stream.
-            timeout: Seconds; the setting ``call_timeout_s`` if not given.
+            timeout: Seconds for all of it, connecting included; the setting ``call_timeout_s`` if not given.
 
         Raises:
-            CallTimeoutError: No answer in time.
+            CallTimeoutError: No answer in time, or no connection.
             UnknownProtocolError: The peer has no such handler.
             RemoteError: The handler failed, or refused.
             BusyError: The peer is busy.
@@ -324,7 +328,16 @@ class Node:
         """
         if timeout is None:
             timeout = self.config.call_timeout_s
-        return await self._rpc.call(await self._connection(peer), protocol, data, timeout)
+        connection = self.connection(peer)
+        if connection is None:
+            started = self.clock.monotonic()
+            try:
+                async with asyncio.timeout(timeout):
+                    connection = await self._connection(peer)
+            except TimeoutError:
+                raise CallTimeoutError("no connection could be made in time") from None
+            timeout -= self.clock.monotonic() - started
+        return await self._rpc.call(connection, protocol, data, timeout)
 
     async def ping(self, peer: PeerLike) -> float:
         """The seconds that one small call takes."""

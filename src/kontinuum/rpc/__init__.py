@@ -1,7 +1,8 @@
 """Calls between peers: one request, one reply, one stream each.
 
-``service`` makes and answers calls; ``deadlines`` is the pure table of what is in progress; ``errors`` has
-what a caller can be told. The wire stands in docs/protocols/rpc.md.
+``service`` joins ``outgoing`` (calls that we make) and ``incoming`` (handlers that answer peers), which
+``eager`` starts cheaply; ``deadlines`` and ``links`` are the pure parts; ``errors`` has what a caller can be
+told. The wire stands in docs/protocols/rpc.md.
 """
 
 from kontinuum.rpc.errors import CallError

@@ -27,7 +27,7 @@ class _Spare:
     def __init__(self, loop: asyncio.AbstractEventLoop, base: Context) -> None:
         self.context = base.copy()
         self._handed: asyncio.Future[tuple[Work, Any]] = loop.create_future()
-        self.task: asyncio.Task[None] = loop.create_task(self._run(), context=self.context)
+        self.task = loop.create_task(self._run(), context=self.context)
 
     def hand_over(self, work: Work, waits_for: Any) -> None:
         """``work`` waits for ``waits_for``: the task goes on with it from there."""

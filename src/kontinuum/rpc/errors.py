@@ -29,6 +29,17 @@ class Status(IntEnum):
     """The handler did not finish before the caller's deadline."""
 
 
+class StreamCode(IntEnum):
+    """Codes with which the stream of a call is ended without a reply. native/src/engine/event.rs."""
+
+    CANCELLED = 1
+    """The caller no longer wants the answer."""
+    BUSY = 2
+    """Too much is buffered or running."""
+    UNKNOWN_KIND = 5
+    """Nobody serves this."""
+
+
 class CallTimeoutError(UnavailableError):
     """No answer came in time. What the peer did with the request is unknown."""
 

@@ -122,9 +122,8 @@ class Endpoint:
         self._token = 0
         self._dials: dict[int, asyncio.Future[Connection]] = {}
         self._opens: dict[int, tuple[int, asyncio.Future[int]]] = {}
-        self._dispatching = False
-        self._touched = False
-        self._flush_scheduled = False
+        self.flush_scheduled = False
+        """A flush is coming anyway, so that :meth:`touch` need not be called."""
         self._writing = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -227,10 +226,8 @@ class Endpoint:
 
     def touch(self) -> None:
         """Something was written: transmit it before the loop waits again."""
-        if self._dispatching:
-            self._touched = True
-        elif not self._flush_scheduled:
-            self._flush_scheduled = True
+        if not self.flush_scheduled:
+            self.flush_scheduled = True
             self.loop.call_soon(self._on_flush)
 
     def expect_open(self, connection_id: int) -> tuple[int, asyncio.Future[int]]:
@@ -258,7 +255,7 @@ class Endpoint:
         self._process(self.native.pump())
 
     def _on_flush(self) -> None:
-        self._flush_scheduled = False
+        self.flush_scheduled = False
         if not self._closed:
             self._process(self.native.flush())
 
@@ -268,19 +265,17 @@ class Endpoint:
     def _process(self, pumped: tuple[list[_Event], float | None, int]) -> None:
         events, delay_s, flags = pumped
         if events:
-            self._dispatch(events)
-            if self._touched:
-                # What the handlers answered leaves at once, with the acknowledgements of what came.
-                self._touched = False
+            # Nothing was transmitted yet. Replies of handlers that did not wait leave at once; otherwise the
+            # tasks that the events woke come first, so that what they write shares packets with the
+            # acknowledgements.
+            answered = self._dispatch(events)
+            if answered and not self._closed:
                 events, delay_s, more = self.native.flush()
                 flags |= more
                 if events:
                     self._dispatch(events)
-                    if self._touched:
-                        self._touched = False
-                        self.touch()
+                    self.touch()
             else:
-                # Nothing was transmitted yet. The tasks that the events woke run first and write more.
                 self.touch()
         if delay_s is not None:
             self._arm(delay_s)
@@ -312,11 +307,16 @@ class Endpoint:
         if not self._closed:
             self._process(self.native.pump())
 
-    def _dispatch(self, events: list[_Event]) -> None:
-        self._dispatching = True
+    def _dispatch(self, events: list[_Event]) -> bool:
+        """Handle ``events``; says whether there were requests among them."""
         on_reply, on_call = self._upcalls.on_reply, self._upcalls.on_call
         connections, handlers = self.connections, self._handlers
         reply, call = _native.REPLY, _native.CALL
+        scheduled, self.flush_scheduled = (
+            self.flush_scheduled,
+            True,
+        )  # Whatever is written now is flushed below.
+        asked = False
         rest = iter(events)
         while True:
             try:
@@ -325,6 +325,7 @@ class Endpoint:
                     if kind == reply:
                         on_reply(event[1], event[2], event[3])
                     elif kind == call:
+                        asked = True
                         connection = connections.get(event[1])
                         if connection is not None:
                             on_call(connection, event[2], event[3], event[4], event[5])
@@ -334,7 +335,8 @@ class Endpoint:
             except Exception as error:  # noqa: BLE001
                 # A bug of ours must cost one event, not the node: go on with the rest.
                 _log.error("an event could not be handled", exc_info=error)
-        self._dispatching = False
+        self.flush_scheduled = scheduled
+        return asked
 
     # --- events ---
 

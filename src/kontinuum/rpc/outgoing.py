@@ -1,0 +1,193 @@
+"""The calls that we make.
+
+Bounds: the engine takes OPENING_MAX waiting calls of a connection; beyond it a call fails at once.
+Trust:  a peer may answer anything, late, or never; every call ends by its deadline.
+"""
+
+import asyncio
+from collections import Counter
+
+from kontinuum.base.errors import KontinuumError, MisuseError
+from kontinuum.rpc.deadlines import NEVER, Deadlines
+from kontinuum.rpc.errors import (
+    BusyError,
+    CallCancelledError,
+    CallTimeoutError,
+    CallTooLargeError,
+    InvalidTimeoutError,
+    StreamCode,
+    error_of,
+)
+from kontinuum.transport import MESSAGE_BYTES_MAX, Connection
+
+PROTOCOL_NAME_BYTES_MAX = 128
+"""UTF-8 bytes of a protocol's name. docs/protocols/rpc.md; a longer one cannot be registered or called."""
+
+PROTOCOL_NAMES_MAX = 4096
+"""Protocol names whose bytes are remembered; further ones are encoded at every call. Our choice."""
+
+CALL_TIMEOUT_MAX_S = 10.0**9
+"""Seconds that a call waits at most, some thirty years. Our choice; a longer time-out means this one."""
+
+
+class _Call(asyncio.Future[bytes]):
+    """A call in progress."""
+
+    __slots__ = ("connection", "deadline", "protocol")
+    connection: Connection
+    deadline: float
+    protocol: str
+
+
+class OutgoingCalls:
+    """Makes calls, and matches replies with them.
+
+    Args:
+        loop: Where the calls wait.
+        counts: Outcomes are counted here.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, counts: Counter[str]) -> None:
+        self._loop = loop
+        self._counts = counts
+        self._token = 0
+        self._names: dict[str, bytes] = {}
+        self._calls: Deadlines[int, _Call] = Deadlines()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = NEVER
+
+    async def call(self, connection: Connection, protocol: str, data: bytes, timeout_s: float) -> bytes:
+        """Ask the peer and wait for its answer; see ``RpcService.call``."""
+        if not 0 < timeout_s < CALL_TIMEOUT_MAX_S:
+            timeout_s = _bounded(timeout_s)
+        loop, endpoint = self._loop, connection.endpoint
+        self._token = token = self._token + 1
+        try:
+            name = self._names.get(protocol) or self._name(protocol)
+            endpoint.native.call(connection.id, token, name, int(timeout_s * 1000) or 1, data)
+        except (BrokenPipeError, BufferError, OverflowError) as error:
+            raise _refused(error, connection, len(data)) from None
+        call = _Call(loop=loop)
+        call.connection = connection
+        call.protocol = protocol
+        connection.last_used = now = loop.time()
+        call.deadline = now + timeout_s
+        if self._calls.add(token, call):
+            self._arm(call.deadline)
+        connection.calls += 1
+        if not endpoint.flush_scheduled:
+            endpoint.touch()
+        try:
+            return await call
+        except asyncio.CancelledError:
+            if self._calls.remove(token) is not None:
+                connection.calls -= 1
+                self._cancel(connection, token)
+            raise
+
+    def on_reply(self, token: int, status: int, body: bytes) -> None:
+        """A reply came."""
+        call = self._calls.entries.pop(token, None)
+        if call is None:
+            return  # It came too late.
+        call.connection.calls -= 1
+        if call.done():
+            return
+        if status == 0:
+            self._counts["call ok"] += 1
+            call.set_result(body)
+        else:
+            self._counts["call failed"] += 1
+            call.set_exception(error_of(status, body, call.protocol))
+
+    def on_failed(self, token: int, code: int) -> None:
+        """The peer ended a call without a reply."""
+        call = self._calls.remove(token)
+        if call is None:
+            return
+        call.connection.calls -= 1
+        self._counts["call failed"] += 1
+        if not call.done():
+            call.set_exception(
+                BusyError("the peer has no room for this call")
+                if code == StreamCode.BUSY
+                else CallCancelledError(f"the peer ended the call (code {code})")
+            )
+
+    def on_closed(self, connection: Connection) -> None:
+        """A connection ended: its calls fail."""
+        entries = self._calls.entries
+        for token in [token for token, call in entries.items() if call.connection is connection]:
+            call = entries.pop(token)
+            self._counts["call failed"] += 1
+            if not call.done():
+                call.set_exception(connection.lost_error())
+
+    def close(self) -> None:
+        """No deadline matters any more: the connections are about to end."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _name(self, protocol: str) -> bytes:
+        name = protocol_name(protocol)
+        if len(self._names) < PROTOCOL_NAMES_MAX:
+            self._names[protocol] = name
+        return name
+
+    def _cancel(self, connection: Connection, token: int) -> None:
+        try:
+            connection.endpoint.native.cancel(connection.id, token)
+        except BrokenPipeError:
+            return
+        connection.endpoint.touch()
+
+    def _arm(self, at: float) -> None:
+        if at < self._timer_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = at
+            self._timer = self._loop.call_at(at, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer, self._timer_at = None, NEVER
+        for token, call in self._calls.handle_timeout(self._loop.time()):
+            call.connection.calls -= 1
+            self._counts["call timed out"] += 1
+            self._cancel(call.connection, token)
+            if not call.done():
+                call.set_exception(
+                    CallTimeoutError(f"no answer from {call.connection.peer_id.short} in time")
+                )
+        if (due := self._calls.next_deadline()) is not None:
+            self._arm(due)
+
+
+def protocol_name(protocol: str) -> bytes:
+    """The bytes of a protocol's name.
+
+    Raises:
+        MisuseError: It is empty or too long.
+    """
+    name = protocol.encode()
+    if not 1 <= len(name) <= PROTOCOL_NAME_BYTES_MAX:
+        raise MisuseError(f"a protocol's name has 1 to {PROTOCOL_NAME_BYTES_MAX} bytes, not {len(name)}")
+    return name
+
+
+def _refused(error: Exception, connection: Connection, length: int) -> KontinuumError:
+    """What the engine's refusal of a call means to its caller."""
+    match error:
+        case BufferError():
+            return BusyError(f"too many calls to {connection.peer_id.short} wait already")
+        case OverflowError():
+            return CallTooLargeError(
+                f"{length} bytes are more than a call carries ({MESSAGE_BYTES_MAX}); use a stream"
+            )
+        case _:
+            return connection.lost_error()
+
+
+def _bounded(timeout_s: float) -> float:
+    if timeout_s >= CALL_TIMEOUT_MAX_S:
+        return CALL_TIMEOUT_MAX_S
+    raise InvalidTimeoutError(f"a call's time-out is a number of seconds above 0, not {timeout_s}")
