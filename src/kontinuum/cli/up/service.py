@@ -214,7 +214,7 @@ class _Network:
         result = await child.ask("call", self._message_call(other, CALLS_PER_ROUND))
         pair.calls_ok += result["calls_ok"]
         pair.calls_failed += result["calls_failed"]
-        pair.calls_per_s = 1000 * result["calls_ok"] / max(result["elapsed_ms"], 0.001)
+        pair.round_ok, pair.round_ms = result["calls_ok"], result["elapsed_ms"]
 
     def _message_call(self, other: Child, count: int) -> dict[str, Any]:
         return {

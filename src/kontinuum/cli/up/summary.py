@@ -40,7 +40,10 @@ class PairState:
     rtt_ms: float | None = None
     calls_ok: int = 0
     calls_failed: int = 0
-    calls_per_s: float = 0.0
+    round_ok: int = 0
+    """Answered calls of the newest round."""
+    round_ms: float = 0.0
+    """What they took together."""
 
 
 @dataclass(slots=True)
@@ -70,6 +73,12 @@ class NodeState:
     def calls_failed(self) -> int:
         """Calls that this node made in vain."""
         return sum(pair.calls_failed for pair in self.pairs.values())
+
+    @property
+    def calls_per_s(self) -> float:
+        """Rate of this node's own calls in the newest round; it makes them one after another."""
+        spent_ms = sum(pair.round_ms for pair in self.pairs.values())
+        return 1000 * sum(pair.round_ok for pair in self.pairs.values()) / spent_ms if spent_ms else 0.0
 
 
 @dataclass(slots=True)
@@ -101,13 +110,14 @@ class Summary:
     def pairs_connected(self) -> int:
         """Pairs of living nodes that both say they are connected."""
         return sum(
-            self._sees(node, other) and self._sees(other, node)
+            self.sees(node, other) and self.sees(other, node)
             for node in self.nodes
             for other in self.nodes[node.index + 1 :]
         )
 
     @staticmethod
-    def _sees(node: NodeState, other: NodeState) -> bool:
+    def sees(node: NodeState, other: NodeState) -> bool:
+        """Whether both live and ``node`` says that it is connected to ``other``."""
         pair = node.pairs.get(other.index)
         return node.alive and other.alive and pair is not None and pair.connected
 
@@ -123,8 +133,8 @@ class Summary:
 
     @property
     def calls_per_s(self) -> float:
-        """The rate of the newest round, all pairs added."""
-        return sum(pair.calls_per_s for node in self.nodes for pair in node.pairs.values() if node.alive)
+        """The rate of the newest round: all living nodes call at the same time."""
+        return sum(node.calls_per_s for node in self.nodes if node.alive)
 
     @property
     def file_verified(self) -> bool:
@@ -168,7 +178,7 @@ class Summary:
                     "address": node.address,
                     "state": node.phase,
                     "alive": node.alive,
-                    "connected": sum(self._sees(node, other) for other in self.nodes),
+                    "connected": sum(self.sees(node, other) for other in self.nodes),
                     "calls_ok": node.calls_ok,
                     "calls_failed": node.calls_failed,
                     "rtt_ms": mean_rtt_ms(node),
@@ -191,15 +201,15 @@ def rows(summary: Summary) -> list[list[str]]:
     for node in summary.nodes:
         rtt = mean_rtt_ms(node)
         paths = sorted({pair.path for pair in node.pairs.values() if pair.path})
-        connected = sum(summary._sees(node, other) for other in summary.nodes)  # noqa: SLF001 -- same file
-        rate = sum(pair.calls_per_s for pair in node.pairs.values()) if node.alive else 0
+        connected = sum(summary.sees(node, other) for other in summary.nodes)
+        rate = node.calls_per_s if node.alive else 0
         done = f"{size_text(node.file_done)} " if node.file == "receiving" else ""
         table.append(
             [
                 str(node.index + 1),
                 node.peer_id[:8] or "-",
                 node.phase,
-                node.address or "-",
+                host_and_port(node.address) or "-",
                 f"{connected}/{len(summary.nodes) - 1}",
                 ",".join(paths) or "-",
                 "-" if rtt is None else f"{rtt:.2f} ms",
@@ -209,6 +219,12 @@ def rows(summary: Summary) -> list[list[str]]:
             ]
         )
     return table
+
+
+def host_and_port(multiaddr: str) -> str:
+    """Return ``127.0.0.1:4433`` for ``/ip4/127.0.0.1/udp/4433/quic-v1``; another text as it is."""
+    parts = multiaddr.split("/")
+    return f"{parts[2]}:{parts[4]}" if len(parts) == 6 else multiaddr
 
 
 HEADER = ("NODE", "PEER", "STATE", "ADDRESS", "PEERS", "PATH", "RTT", "CALLS/S", "CALLS", "FILE")

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 REFRESH_S = 0.25
 """Seconds between two drawings. Our choice: lively, and cheap."""
 
+WIDE_COLUMNS = 100
+"""Columns of a terminal below which the addresses are left out, so that the rest fits into 80."""
+
 
 class LiveTable:
     """Draws the summary again and again while the block runs. Does nothing without a terminal."""
@@ -55,12 +58,14 @@ class LiveTable:
         from rich.table import Table  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
+        narrow = self._output.console().width < WIDE_COLUMNS
+        shown = [index for index, name in enumerate(HEADER) if not (narrow and name == "ADDRESS")]
         table = Table(box=None, pad_edge=False)
-        for name in HEADER:
-            table.add_column(name, no_wrap=True)
+        for index in shown:
+            table.add_column(HEADER[index], no_wrap=True)
         for node, row in zip(self._summary.nodes, rows(self._summary), strict=True):
             style = "" if node.alive else "red" if node.phase != "starting" else "dim"
-            table.add_row(*[Text(printable(cell)) for cell in row], style=style)
+            table.add_row(*[Text(printable(row[index])) for index in shown], style=style)
         summary = self._summary
         line = (
             f"{summary.pairs_connected} of {summary.pairs} pairs connected, "
