@@ -107,7 +107,7 @@ fn watch(shared: &Shared) {
         let Some(socket) = engine.socket.as_ref() else { return };
         let due = engine.next_deadline().is_some_and(|at| at <= now);
         let readable = is_readable(socket.fd()) && engine.events.len() < EVENTS_WAITING_MAX;
-        if !due && !readable {
+        if !due && !readable && !engine.has_work() {
             continue;
         }
         if readable {

@@ -197,9 +197,12 @@ impl Connection {
     pub fn consume(&mut self, stream: u64, length: usize, events: &mut Vec<Event>) {
         let Some(id) = stream_id(stream) else { return };
         if let Some(recv) = self.streams.get_mut(&id).and_then(|stream| stream.recv.as_mut()) {
+            let before = recv.held();
             recv.consume(length);
-            self.release_held(length);
+            let released = before - recv.held();
+            self.release_held(released);
             self.announce_credit(id, events);
+            self.end_messages(id, events);
         }
     }
 

@@ -6,6 +6,7 @@
 use super::commands::number_of;
 use super::event::{CloseKind, Event, PathChange, code};
 use super::initial_close::ClientInitial;
+use super::options::Options;
 use super::stream::{Received, RecvHalf, SendHalf, Violation};
 use super::wire::{self, Kind};
 use crate::tls;
@@ -80,10 +81,17 @@ pub struct Connection {
     pub(super) dirty: bool,
     pub(super) deadline: Option<Instant>,
     pub(super) handshake: Option<Box<ServerHandshake>>,
+    /// An accepted handshake in progress: it counts as half open, and must be done by then.
+    pub(super) half_open: Option<Instant>,
     pub(super) streams: FxHashMap<StreamId, Stream>,
     pub(super) opening: VecDeque<Opening>,
     address: SocketAddr,
     control: Option<StreamId>,
+    /// Streams of the peer that are not forgotten yet, by direction.
+    inbound: [u32; 2],
+    streams_max: u32,
+    /// The peer may have opened a stream that we have not accepted.
+    accept: [bool; 2],
     held: usize,
     held_max: usize,
     probe_at: Option<Instant>,
@@ -95,7 +103,7 @@ impl Connection {
         id: u64,
         token: Option<u64>,
         address: SocketAddr,
-        held_max: usize,
+        options: &Options,
     ) -> Self {
         Self {
             quic,
@@ -105,12 +113,16 @@ impl Connection {
             dirty: false,
             deadline: None,
             handshake: None,
+            half_open: None,
             streams: FxHashMap::default(),
             opening: VecDeque::new(),
             address,
             control: None,
+            inbound: [0; 2],
+            streams_max: options.streams_max,
+            accept: [false; 2],
             held: 0,
-            held_max,
+            held_max: options.connection_buffer_max,
             probe_at: None,
         }
     }
@@ -127,15 +139,17 @@ impl Connection {
 
     /// When [`Self::on_timer`] is due.
     pub(super) fn next_deadline(&mut self) -> Option<Instant> {
-        let quic = self.quic.poll_timeout();
-        match (quic, self.probe_at) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let open_until = self.half_open.filter(|_| self.phase == Phase::Handshaking);
+        [self.quic.poll_timeout(), self.probe_at, open_until].into_iter().flatten().min()
     }
 
-    pub(super) fn on_timer(&mut self, now: Instant, times: &PathTimes) {
+    pub(super) fn on_timer(&mut self, now: Instant, times: &PathTimes, events: &mut Vec<Event>) {
         self.quic.handle_timeout(now);
+        if self.phase == Phase::Handshaking && self.half_open.is_some_and(|until| until <= now) {
+            let reason = "the handshake took too long";
+            self.quic.close(now, VarInt::from_u32(0), Bytes::from_static(reason.as_bytes()));
+            self.close_with(CloseKind::TimedOut, 0, reason.into(), events);
+        }
         if self.probe_at.is_some_and(|at| at <= now) {
             self.probe_at = Some(now + times.keep_alive);
             for path in self.quic.paths() {
@@ -160,9 +174,15 @@ impl Connection {
                 _ => {}
             }
         }
+        for dir in [Dir::Bi, Dir::Uni] {
+            self.accept_streams(dir, events);
+        }
     }
 
     fn on_connected(&mut self, events: &mut Vec<Event>) {
+        if self.phase != Phase::Handshaking {
+            return; // We closed it while the last packet of the handshake was on its way.
+        }
         let session = self.quic.crypto_session();
         let certificates = session
             .peer_identity()
@@ -210,6 +230,7 @@ impl Connection {
         self.phase = Phase::Closed;
         self.streams = FxHashMap::default();
         self.opening = VecDeque::new();
+        self.accept = [false; 2];
         self.held = 0;
         self.probe_at = None;
         events.push(Event::Closed { connection: self.id, token: self.token.take(), kind, code, reason });
@@ -217,25 +238,45 @@ impl Connection {
 
     fn on_stream(&mut self, event: StreamEvent, events: &mut Vec<Event>) {
         match event {
-            StreamEvent::Opened { dir } => {
-                while let Some(id) = self.quic.streams().accept(dir) {
-                    let stream = Stream {
-                        token: 0,
-                        kind: None,
-                        send: None,
-                        recv: Some(RecvHalf::inbound()),
-                        inbound: true,
-                        announced: false,
-                    };
-                    self.streams.insert(id, stream);
-                    self.receive(id, events);
-                }
-            }
+            StreamEvent::Opened { dir } => self.accept[dir as usize] = true,
             StreamEvent::Readable { id } => self.receive(id, events),
             StreamEvent::Writable { id } => self.pump(id, events),
             StreamEvent::Available { dir } => self.open_waiting(dir, events),
             StreamEvent::Stopped { id, error_code } => self.on_stopped(id, error_code, events),
             StreamEvent::Finished { .. } => {}
+        }
+    }
+
+    /// Take the streams that the peer opened. QUIC allows another one as soon as one has ended; we hold as
+    /// many as were agreed and leave the rest in QUIC until a consumer is done with one, so that a peer
+    /// that opens and ends streams faster than they are consumed cannot make us remember all of them.
+    fn accept_streams(&mut self, dir: Dir, events: &mut Vec<Event>) {
+        let index = dir as usize;
+        // One more for the control stream.
+        let held_max = self.streams_max.saturating_add(u32::from(dir == Dir::Uni));
+        while self.accept[index] && self.inbound[index] < held_max {
+            let Some(id) = self.quic.streams().accept(dir) else {
+                self.accept[index] = false;
+                return;
+            };
+            let stream = Stream {
+                token: 0,
+                kind: None,
+                send: None,
+                recv: Some(RecvHalf::inbound()),
+                inbound: true,
+                announced: false,
+            };
+            self.streams.insert(id, stream);
+            self.inbound[index] += 1;
+            self.receive(id, events);
+        }
+    }
+
+    /// The one place where a stream is forgotten.
+    fn forget(&mut self, id: StreamId) {
+        if self.streams.remove(&id).is_some_and(|stream| stream.inbound) {
+            self.inbound[id.dir() as usize] -= 1;
         }
     }
 
@@ -284,8 +325,11 @@ impl Connection {
             // What the window update needs is transmitted by the next drive anyway.
             let _ = chunks.finalize();
         }
+        if matches!((recv.kind, id.dir()), (Some(Kind::Control), Dir::Bi) | (Some(Kind::Call), Dir::Uni)) {
+            outcome = Outcome::Violated(code::MALFORMED); // A kind of the other direction.
+        }
         let after = recv.held();
-        self.held = self.held + after - before;
+        self.held = (self.held + after).saturating_sub(before);
         if self.held > self.held_max && after > before {
             outcome = Outcome::Violated(code::BUSY);
         }
@@ -347,12 +391,32 @@ impl Connection {
             Some(Kind::Bytes) if recv.is_between_frames() => {
                 events.push(Event::Readable { connection: self.id, stream: id.into() });
             }
-            Some(Kind::Messages) if recv.is_between_frames() => {
-                events.push(Event::Finished { connection: self.id, stream: id.into() });
-                self.drop_recv(id);
-            }
+            Some(Kind::Messages) if recv.is_between_frames() => self.end_messages(id, events),
             Some(Kind::Control) => self.drop_recv(id),
             _ => self.refuse(id, code::MALFORMED, events),
+        }
+    }
+
+    /// The peer has ended a stream of messages: say so once they are consumed. Until then it counts as one
+    /// of the peer's streams, and the messages as held.
+    pub(super) fn end_messages(&mut self, id: StreamId, events: &mut Vec<Event>) {
+        let recv = self.streams.get(&id).and_then(|stream| stream.recv.as_ref());
+        let Some(recv) = recv.filter(|recv| recv.ended && recv.is_drained()) else { return };
+        let (connection, stream) = (self.id, id.into());
+        events.push(match recv.reset {
+            Some(code) => Event::WasReset { connection, stream, code },
+            None => Event::Finished { connection, stream },
+        });
+        self.drop_recv(id);
+    }
+
+    fn end_messages_with(&mut self, id: StreamId, code: u64, events: &mut Vec<Event>) {
+        if let Some(recv) = self.streams.get_mut(&id).and_then(|stream| stream.recv.as_mut()) {
+            let before = recv.held();
+            recv.end_with(code);
+            let released = before - recv.held();
+            self.release_held(released);
+            self.end_messages(id, events);
         }
     }
 
@@ -360,7 +424,7 @@ impl Connection {
         let Ok(wire::Request { timeout_ms, protocol, body }) = wire::read_request(whole) else {
             return self.refuse(id, code::MALFORMED, events);
         };
-        if body.len() > wire::MESSAGE_BYTES_MAX || id.dir() != Dir::Bi {
+        if body.len() > wire::MESSAGE_BYTES_MAX {
             return self.refuse(id, code::TOO_LARGE, events);
         }
         if let Some(stream) = self.streams.get_mut(&id) {
@@ -372,7 +436,7 @@ impl Connection {
     }
 
     fn on_reply(&mut self, id: StreamId, token: u64, whole: &Bytes, events: &mut Vec<Event>) {
-        self.streams.remove(&id);
+        self.forget(id);
         events.push(match wire::read_reply(whole) {
             Ok((status, body)) => Event::Reply { token, status, body },
             Err(wire::Malformed) => Event::CallFailed { token, code: code::MALFORMED.into() },
@@ -381,10 +445,12 @@ impl Connection {
 
     /// The peer gave up its half.
     fn on_reset(&mut self, id: StreamId, code: u64, events: &mut Vec<Event>) {
-        let Some(stream) = self.streams.get(&id) else { return };
+        let Some(stream) = self.streams.get_mut(&id) else { return };
         if stream.kind == Some(Kind::Call) && !stream.inbound {
             events.push(Event::CallFailed { token: stream.token, code });
             self.abandon(id, code::CANCELLED);
+        } else if stream.kind == Some(Kind::Messages) {
+            self.end_messages_with(id, code, events);
         } else if stream.announced {
             events.push(Event::WasReset { connection: self.id, stream: id.into(), code });
             self.drop_recv(id);
@@ -415,11 +481,22 @@ impl Connection {
 
     /// The peer broke the protocol on this stream, or asks too much: refuse it, keep the connection.
     fn refuse(&mut self, id: StreamId, code: u32, events: &mut Vec<Event>) {
-        if let Some(stream) = self.streams.get(&id) {
-            if stream.kind == Some(Kind::Call) && !stream.inbound {
-                events.push(Event::CallFailed { token: stream.token, code: code.into() });
-            } else if stream.announced {
-                events.push(Event::WasReset { connection: self.id, stream: id.into(), code: code.into() });
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let (connection, number) = (self.id, id.into());
+        if stream.kind == Some(Kind::Call) && !stream.inbound {
+            events.push(Event::CallFailed { token: stream.token, code: code.into() });
+        } else if stream.announced {
+            // A writer may wait on the other half: it must hear as well.
+            if stream.send.take().is_some() {
+                events.push(Event::Stopped { connection, stream: number, code: code.into() });
+            }
+            if stream.kind == Some(Kind::Messages) {
+                self.end_quic(id, code);
+                self.end_messages_with(id, code.into(), events);
+                return self.forget_if_done(id);
+            }
+            if stream.recv.is_some() {
+                events.push(Event::WasReset { connection, stream: number, code: code.into() });
             }
         }
         self.abandon(id, code);
@@ -428,7 +505,11 @@ impl Connection {
     /// End both halves at once and forget the stream.
     pub(super) fn abandon(&mut self, id: StreamId, code: u32) {
         self.drop_recv(id);
-        self.streams.remove(&id);
+        self.forget(id);
+        self.end_quic(id, code);
+    }
+
+    fn end_quic(&mut self, id: StreamId, code: u32) {
         let code = VarInt::from_u32(code);
         if id.dir() == Dir::Bi || id.initiator() == self.quic.side() {
             let _ = self.quic.send_stream(id).reset(code);
@@ -447,7 +528,7 @@ impl Connection {
 
     pub(super) fn forget_if_done(&mut self, id: StreamId) {
         if self.streams.get(&id).is_some_and(|stream| stream.recv.is_none() && stream.send.is_none()) {
-            self.streams.remove(&id);
+            self.forget(id);
         }
     }
 

@@ -19,10 +19,14 @@ use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Batches that one connection sends before the others have their turn.
 const TRANSMITS_PER_DRIVE: usize = 32;
+
+/// An accepted handshake that is not done by then is given up, so that clients which begin and never end
+/// hold few places. Our choice: as long as a patient dialler waits.
+pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
 /// What an unread stream may keep in QUIC, in bytes: the credit and the frame headers within it (ADR 0003).
 const STREAM_WINDOW_BYTES: u32 = 1_310_720;
@@ -226,7 +230,7 @@ impl Engine {
         if self.connections.len() <= index {
             self.connections.resize_with(index + 1, || None);
         }
-        let connection = Connection::new(quic, id, token, to, self.options.connection_buffer_max);
+        let connection = Connection::new(quic, id, token, to, &self.options);
         self.connections[index] = Some(Box::new(connection));
         self.touch(index);
         id
@@ -294,8 +298,10 @@ impl Engine {
                 Ok((handle, quic)) => {
                     self.insert(handle, quic, None, from);
                     self.half_open += 1;
-                    if let (Some(Some(connection)), Some(initial)) = (self.connections.get_mut(handle.0), initial) {
-                        connection.handshake = Some(Box::new(ServerHandshake { initial, source: None, proven }));
+                    if let Some(Some(connection)) = self.connections.get_mut(handle.0) {
+                        connection.half_open = Some(now + HANDSHAKE_MAX);
+                        connection.handshake =
+                            initial.map(|initial| Box::new(ServerHandshake { initial, source: None, proven }));
                     }
                     None
                 }
@@ -316,6 +322,11 @@ impl Engine {
         }
     }
 
+    /// Connections wait to be driven.
+    pub fn has_work(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
     /// Serve timers, connections and transmissions. Returns whether work is left over.
     pub fn drive(&mut self, now: Instant) -> bool {
         if let Some(socket) = &mut self.socket {
@@ -328,7 +339,7 @@ impl Engine {
             self.timers.pop_first();
             if let Some(Some(connection)) = self.connections.get_mut(index) {
                 connection.deadline = None;
-                connection.on_timer(now, &self.paths);
+                connection.on_timer(now, &self.paths, &mut self.events);
             }
             self.touch(index);
         }
@@ -348,7 +359,6 @@ impl Engine {
     fn drive_one(&mut self, now: Instant, index: usize, mut connection: Box<Connection>) -> Option<Box<Connection>> {
         let handle = ConnectionHandle(index);
         let before = connection.phase;
-        let accepted = connection.handshake.is_some();
         connection.dirty = false;
         let mut gone = false;
         let mut budget = TRANSMITS_PER_DRIVE;
@@ -379,8 +389,8 @@ impl Engine {
                 break;
             }
         }
-        if accepted && before == Phase::Handshaking && connection.phase != Phase::Handshaking {
-            self.half_open = self.half_open.saturating_sub(1);
+        if (gone || connection.phase != Phase::Handshaking) && connection.half_open.take().is_some() {
+            self.half_open -= 1;
         }
         if gone {
             if let Some(at) = connection.deadline {

@@ -279,6 +279,8 @@ pub struct RecvHalf {
     unconsumed: usize,
     /// The peer finished.
     pub ended: bool,
+    /// It did not finish but gave up, with this code.
+    pub reset: Option<u64>,
 }
 
 impl RecvHalf {
@@ -310,6 +312,7 @@ impl RecvHalf {
             announced_cost: 0,
             unconsumed: 0,
             ended: false,
+            reset: None,
         }
     }
 
@@ -336,6 +339,17 @@ impl RecvHalf {
     /// The call, once the peer has finished.
     pub fn take_whole(&mut self) -> Bytes {
         self.single.take().unwrap_or_else(|| std::mem::take(&mut self.partial).freeze())
+    }
+
+    /// The peer gave up, or we gave up on it: what is incomplete will stay so, the whole messages count.
+    pub fn end_with(&mut self, code: u64) {
+        if let Expect::FrameBody { left } = self.expect {
+            self.received_cost -= wire::frame_cost(self.partial.len() + left);
+        }
+        self.partial = BytesMut::new();
+        self.expect = Expect::FrameLength;
+        self.ended = true;
+        self.reset = Some(code);
     }
 
     /// Take the next piece of the stream.
