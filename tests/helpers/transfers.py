@@ -60,7 +60,7 @@ async def transfer(paths, directory, *, peer=ALICE, spoil=None, block_max=None, 
     session = Session()
     ours, theirs = pipe(block_max=block_max)
     receiver = receiver or FileReceiver(new_hasher)
-    with receiver.receiving(accept_into(directory, session, **options)):
+    async with receiver.receiving(accept_into(directory, session, **options)):
         serving = asyncio.create_task(receiver.handle(peer, theirs))
         sources = [Source(path) for path in paths]
         sending = asyncio.create_task(send_files(ours, sources, new_hasher=new_hasher))

@@ -98,6 +98,8 @@ def run(arguments: Sequence[str]) -> int:
         if output.debug:
             raise
         return output.error(_named(error))
+    if code == Exit.INTERRUPTED:
+        output.note("interrupted")
     return code if isinstance(code, int) else Exit.OK
 
 

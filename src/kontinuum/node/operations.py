@@ -28,7 +28,7 @@ from kontinuum.transfer.digest import new_blake3
 from kontinuum.transfer.incoming.policy import BYTES_MAX_DEFAULT, Accept, Refuse
 from kontinuum.transfer.incoming.service import FileReceiver
 from kontinuum.transfer.incoming.target import Target
-from kontinuum.transfer.messages import PROTOCOL, Code, Offer
+from kontinuum.transfer.messages import FILES_MAX, PROTOCOL, Code, Offer
 from kontinuum.transfer.outgoing.service import send_files
 from kontinuum.transfer.outgoing.source import Source
 from kontinuum.transfer.report import FileReport, Progress, code_text
@@ -206,8 +206,8 @@ class NodeOperations:
         _only(params, "peer", "paths")
         peer = _text(params, "peer")
         paths = [_absolute(path) for path in _texts(params, "paths")]
-        if not paths:
-            raise OperationError("misuse.bad_params", "paths names no file")
+        if not 0 < len(paths) <= FILES_MAX:
+            raise OperationError("misuse.bad_params", f"one session sends 1 to {FILES_MAX} files")
         sources = await asyncio.to_thread(lambda: [Source(path) for path in paths])
         names = [source.offer.name for source in sources]
         if len(set(names)) < len(names):
@@ -267,7 +267,7 @@ class NodeOperations:
                         on_end=end,
                     )
 
-                with self._files.receiving(policy):
+                async with self._files.receiving(policy):
                     events.put(
                         {"type": "ready", "to": str(target.path), "contact": self._node.contact.to_text()}
                     )

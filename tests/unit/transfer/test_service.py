@@ -89,11 +89,11 @@ async def test_the_policy_decides(folders):
     async def refuse(_peer, _offer):
         return Refuse()
 
-    with receiver.receiving(refuse):
+    async with receiver.receiving(refuse):
         session = await transfer([make(source, "f", 10)], target, receiver=receiver)
         assert codes(session.sent) == [Code.STORED]
     ours, theirs = pipe()
-    with receiver.receiving(refuse):
+    async with receiver.receiving(refuse):
         serving = asyncio.create_task(receiver.handle(ALICE, theirs))
         assert codes(await send_files(ours, [Source(source / "f")], new_hasher=new_hasher)) == [Code.REFUSED]
         await serving
@@ -291,7 +291,7 @@ async def test_a_returning_sender_takes_its_old_session_over(folders):
     receiver = FileReceiver(new_hasher)
     session = Session()
     ours, theirs = pipe()
-    with receiver.receiving(accept_into(target, session)):
+    async with receiver.receiving(accept_into(target, session)):
         old = asyncio.create_task(receiver.handle(ALICE, theirs))
         await ours.write(encode(Offer((FileOffer("f", 4 * MIB),))))
         await ours.read(100)
@@ -313,7 +313,7 @@ async def test_one_peer_has_a_bounded_number_of_sessions(folders):
     source, target = folders
     receiver = FileReceiver(new_hasher)
     ends, tasks = [], []
-    with receiver.receiving(accept_into(target, Session())):
+    async with receiver.receiving(accept_into(target, Session())):
         for index in range(SESSIONS_PER_PEER_MAX):
             ours, theirs = pipe()
             tasks.append(asyncio.create_task(receiver.handle(ALICE, theirs)))
@@ -366,7 +366,7 @@ async def test_cancelling_keeps_what_came(folders):
     receiver = FileReceiver(new_hasher)
     session = Session()
     ours, theirs = pipe()
-    with receiver.receiving(accept_into(target, session)):
+    async with receiver.receiving(accept_into(target, session)):
         serving = asyncio.create_task(receiver.handle(ALICE, theirs))
         sending = asyncio.create_task(send_files(ours, [Source(path)], new_hasher=new_hasher))
         await session.moved(5 * MIB)
@@ -405,3 +405,25 @@ def test_what_cannot_be_sent_is_refused_before_anything_travels(tmp_path, kind):
             path.write_bytes(b"")
     with pytest.raises(SourceFileError):
         Source(path)
+
+
+async def test_when_a_receive_ends_its_sessions_end_and_can_be_continued(folders):
+    """
+    Leaving the block closes the parts of running sessions; nothing is written to a closed directory.
+    """
+    source, target = folders
+    path = make(source, "f", 30 * MIB)
+    receiver = FileReceiver(new_hasher)
+    session = Session()
+    ours, theirs = pipe()
+    async with receiver.receiving(accept_into(target, session)):
+        serving = asyncio.create_task(receiver.handle(ALICE, theirs))
+        sending = asyncio.create_task(send_files(ours, [Source(path)], new_hasher=new_hasher))
+        await session.moved(5 * MIB)
+    assert isinstance(session.error, TransferInterruptedError)
+    await asyncio.wait_for(serving, 5)
+    with pytest.raises(TransferInterruptedError):
+        await sending
+    again = await transfer([path], target)
+    assert again.sent[0].outcome.resumed_from >= 5 * MIB
+    assert (target / "f").read_bytes() == path.read_bytes()

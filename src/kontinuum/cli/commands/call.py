@@ -16,7 +16,7 @@ DATA_BYTES_MAX = 1 << 20
 def call(
     peer: PeerArgument,
     protocol: Annotated[
-        str, typer.Argument(metavar="PROTOCOL", help="Name of the handler, such as kontinuum/ping.")
+        str, typer.Argument(metavar="PROTOCOL", help="Name of the handler, such as kontinuum/ping/1.")
     ],
     data: Annotated[
         str,

@@ -7,8 +7,8 @@ Trust:    what a stream says goes through the machine; what a policy accepts goe
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 
 from kontinuum.base.errors import KontinuumError
 from kontinuum.transfer import events as ev
@@ -48,14 +48,20 @@ class FileReceiver:
         self._policies: list[Policy] = []
         self._sessions: dict[bytes, list[_Receiving]] = {}
 
-    @contextmanager
-    def receiving(self, policy: Policy) -> Iterator[None]:
-        """Ask ``policy`` about offers while the block runs; of several, the latest that accepts decides."""
+    @asynccontextmanager
+    async def receiving(self, policy: Policy) -> AsyncIterator[None]:
+        """Ask ``policy`` about offers while the block runs; of several, the latest that accepts decides.
+
+        At its end, sessions that it accepted and that still run are ended; what they wrote stays for later.
+        """
         self._policies.append(policy)
         try:
             yield
         finally:
             self._policies.remove(policy)
+            for session in [each for sessions in self._sessions.values() for each in sessions]:
+                if session.policy is policy:
+                    await session.supersede()
 
     async def handle(self, peer: bytes, stream: ByteStream) -> None:
         """Serve one stream of ``kontinuum/file/1`` to its end. Raises nothing that the peer caused."""
@@ -74,6 +80,7 @@ class FileReceiver:
         for policy in reversed(self._policies):
             decision = await policy(session.peer, offer)
             if isinstance(decision, Accept):
+                session.policy = policy
                 break
         else:
             return decision
@@ -101,8 +108,9 @@ class _Receiving:
     ) -> None:
         self.peer = peer
         self.accepted: Accept | None = None
+        self.policy: Policy | None = None
         self._stream = stream
-        self._policy = decide
+        self._ask = decide
         self._now = asyncio.get_running_loop().time
         self._machine = Receiver(self._now())
         self._worker = Worker()
@@ -121,7 +129,7 @@ class _Receiving:
         return {file.name for file in self._machine.offer.files}
 
     async def supersede(self) -> None:
-        """End this session in favour of a newer one; returns when its files are closed."""
+        """End this session, as a newer one takes its place; returns when its files are closed."""
         if self._serving is not None:
             self._serving.cancel("superseded")
         await self._closed.wait()
@@ -238,7 +246,7 @@ class _Receiving:
         return None
 
     async def _decide(self, offer: Offer, problems: tuple[int, ...]) -> ev.ReceiverEvent:
-        decision = await self._policy(self, offer)
+        decision = await self._ask(self, offer)
         if isinstance(decision, Refuse):
             return ev.Decided(tuple(Answer(problem or decision.code) for problem in problems))
         answers = await self._worker.submit(self._inspect, decision, offer, problems)
