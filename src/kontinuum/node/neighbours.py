@@ -158,6 +158,8 @@ class Neighbours:
         if isinstance(peer, Contact):
             self.add_contact(peer)
             return peer.peer_id
+        if not isinstance(peer, str):
+            raise UnknownPeerError(f"a peer is named by its identity, its contact or a text, not {type(peer).__name__}")
         if (peer_id := self._aliases.get(peer)) is not None:
             return peer_id
         if peer.startswith("kontinuum:"):
