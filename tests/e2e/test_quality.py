@@ -82,7 +82,7 @@ def test_clippy_finds_nothing(repository):
     assert_passes(
         repository,
         *("cargo", "clippy", "--manifest-path", "native/Cargo.toml", "--release", "--locked"),
-        *(*CARGO_FEATURES, "--", "-D", "warnings"),
+        *(*CARGO_FEATURES, "--all-targets", "--", "-D", "warnings"),
         timeout_s=900,
     )
 
