@@ -58,9 +58,9 @@ def test_every_decision_that_is_cited_exists():
     assert missing == set()
 
 
-def test_every_protocol_page_that_is_cited_exists():
+def test_every_page_that_is_cited_exists():
     """
-    `docs/protocols/x.md` in code is a page.
+    A path below docs/ in code or text is a page.
     """
     cited = {
         name
@@ -78,7 +78,7 @@ def test_the_threat_model_names_tests_that_exist():
     """
     text = (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")
     claims = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text) + re.findall(
-        r"`(native/src/[\w/]+\.rs)(?:::(\w+))?`", text
+        r"`(native/(?:src|tests)/[\w/]+\.rs)(?:::(\w+))?`", text
     )
     assert claims
     for path, function in claims:
