@@ -88,7 +88,10 @@ class Connector:
         loop = self._endpoint.loop
         try:
             async with self._turns, asyncio.timeout(self._timeout_s):
-                connection = await self._run(peer_id, Race(addresses))
+                if len(addresses) == 1:  # Nobody to race.
+                    connection = await self._dial(peer_id, addresses[0])
+                else:
+                    connection = await self._run(peer_id, Race(addresses))
         except TimeoutError:
             self.back_off.failed(peer_id, loop.time())
             raise DialTimeoutError(

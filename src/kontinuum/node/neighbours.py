@@ -57,6 +57,10 @@ ALIASES_MAX = 4096
 """Texts whose identity is remembered, so that calls by text are as fast as by identity; then all are
 forgotten."""
 
+INTRODUCTION_DELAY_S = 0.05
+"""Seconds between a dial and the introduction: what the connection was made for comes first, and one that is
+already over needs none. Our choice."""
+
 INTRODUCTION_TIMEOUT_S = 5.0
 """Seconds that a peer may take to introduce itself. Our choice; it stays connected if it does not."""
 
@@ -137,6 +141,7 @@ class Neighbours:
         self._connector = Connector(endpoint, rng, timeout_s=dial_timeout_s)
         self._aliases: dict[str, PeerId] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
         self._wake = asyncio.Event()
         self._started = clock.monotonic()
         rpc.connection_opened = self._on_connection
@@ -159,7 +164,9 @@ class Neighbours:
             self.add_contact(peer)
             return peer.peer_id
         if not isinstance(peer, str):
-            raise UnknownPeerError(f"a peer is named by its identity, its contact or a text, not {type(peer).__name__}")
+            raise UnknownPeerError(
+                f"a peer is named by its identity, its contact or a text, not {type(peer).__name__}"
+            )
         if (peer_id := self._aliases.get(peer)) is not None:
             return peer_id
         if peer.startswith("kontinuum:"):
@@ -251,6 +258,7 @@ class Neighbours:
 
     async def close(self) -> None:
         """End all dials and introductions."""
+        self._closing = True
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -264,12 +272,13 @@ class Neighbours:
         else:
             self._wake.set()  # One of the two is to be retired.
         if connection.outbound:
-            self._spawn(self._introduce(connection))
+            self._endpoint.loop.call_later(INTRODUCTION_DELAY_S, self._begin_introduction, connection)
 
     def _on_closed(self, connection: Connection, reason: CloseReason) -> None:
         if self.links.remove(connection):
             self._lost(connection, reason)
-            self._wake.set()
+            if self._wanted:
+                self._wake.set()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._endpoint.loop.create_task(work)
@@ -277,6 +286,10 @@ class Neighbours:
         task.add_done_callback(self._tasks.discard)
 
     # --- introductions ---
+
+    def _begin_introduction(self, connection: Connection) -> None:
+        if connection.close_reason is None and not self._closing:
+            self._spawn(self._introduce(connection))
 
     async def _introduce(self, connection: Connection) -> None:
         """Exchange contacts with a peer that we dialled, and ask whom else it knows."""
