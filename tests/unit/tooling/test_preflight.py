@@ -131,6 +131,24 @@ def test_an_old_python3_is_passed_over_for_a_newer_one_beside_it(tmp_path):
     assert (result.returncode, result.stdout) == (0, "python3.12\n")
 
 
+def test_rust_that_is_installed_but_not_on_the_path_is_recognised(tmp_path):
+    """
+    Right after rustup the shell does not know it yet: the one line that helps is said instead of "install Rust".
+    """
+    rustc = tmp_path / "home" / ".cargo" / "bin" / "rustc"
+    rustc.parent.mkdir(parents=True)
+    rustc.write_text("#!/bin/sh\n", encoding="utf-8")
+    rustc.chmod(0o755)
+    commands = {name: body for name, body in GOOD.items() if name not in {"rustc", "cargo"}}
+
+    result = preflight(tmp_path, commands, HOME=str(tmp_path / "home"))
+
+    assert result.returncode == 1
+    assert "which is not on the PATH" in result.stderr
+    assert '. "$HOME/.cargo/env"' in result.stderr
+    assert len(result.stderr.splitlines()) == 3
+
+
 def test_python_and_compiler_can_be_chosen_by_hand(tmp_path):
     """
     PYTHON and CC name what to use; a wrong PYTHON is refused instead of silently replaced.
