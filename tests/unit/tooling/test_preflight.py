@@ -133,7 +133,7 @@ def test_an_old_python3_is_passed_over_for_a_newer_one_beside_it(tmp_path):
 
 def test_rust_that_is_installed_but_not_on_the_path_is_recognised(tmp_path):
     """
-    Right after rustup the shell does not know it yet: the one line that helps is said instead of "install Rust".
+    Right after rustup the shell does not know it yet: the one line that helps is said.
     """
     rustc = tmp_path / "home" / ".cargo" / "bin" / "rustc"
     rustc.parent.mkdir(parents=True)
