@@ -46,7 +46,7 @@ class _Spare:
 
 
 class Starter:
-    """Starts handlers on one loop. Call :meth:`start` from callbacks of the loop, never from within a task."""
+    """Starts handlers on one loop. Call :meth:`start` from its callbacks, never from within a task."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -73,6 +73,9 @@ class Starter:
         except StopIteration:
             pass
         else:
+            if spare.task.cancelling():
+                # It cancelled itself, and the spare with it: another task tells it so.
+                return self._loop.create_task(_cancelled(work, waits_for), context=spare.context)
             spare.hand_over(work, waits_for)
             return spare.task
         finally:
@@ -96,6 +99,12 @@ class Starter:
         if self._spare is not None:
             self._spare.task.cancel()
             self._spare = None
+
+
+async def _cancelled(work: Work, waits_for: Any) -> None:
+    if isinstance(waits_for, asyncio.Future):
+        waits_for.cancel()
+    await _continue(work, waits_for, asyncio.CancelledError())
 
 
 @types.coroutine

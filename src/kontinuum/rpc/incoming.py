@@ -123,7 +123,7 @@ class Handlers:
             self._timer.cancel()
         tasks = [job.task for job in self._jobs.entries.values()] + list(self._stream_tasks)
         for task in tasks:
-            task.cancel("the node stops")
+            self._cancel(task, "the node stops")
         if tasks:
             _, stubborn = await asyncio.wait(tasks, timeout=HANDLER_STOP_S)
             if stubborn:
@@ -132,7 +132,7 @@ class Handlers:
     def on_closed(self, connection: Connection) -> None:
         """A connection ended: its handlers stop."""
         for job in [job for job in self._jobs.entries.values() if job.connection is connection]:
-            job.task.cancel("the connection ended")
+            self._cancel(job.task, "the connection ended")
 
     # --- calls ---
 
@@ -237,7 +237,12 @@ class Handlers:
     def on_call_cancelled(self, connection: Connection, stream: int) -> None:
         """The caller gave up."""
         if (job := self._jobs.entries.get((connection.id, stream))) is not None:
-            job.task.cancel("the caller gave up")
+            self._cancel(job.task, "the caller gave up")
+
+    def _cancel(self, task: asyncio.Task[None], reason: str) -> None:
+        # A task that was made in this turn of the loop takes its handler over in the next one. Cancelled
+        # before that it would end without it, and the handler would never learn that it is over.
+        self._loop.call_soon(task.cancel, reason)
 
     # --- answers ---
 
@@ -316,7 +321,7 @@ class Handlers:
             job.late = True
             job.deadline = NEVER
             self._jobs.add(key, job)  # It stays until its task has ended.
-            job.task.cancel("its caller's deadline passed")
+            self._cancel(job.task, "its caller's deadline passed")
         if (due := self._jobs.next_deadline()) is not None:
             self._arm(due)
 
