@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from helpers.programs import NodeProcess, Program, run_json, run_program
+from helpers.programs import NodeProcess, Program, run_json, run_program, wait_until
 from kontinuum.cli import schema
 from kontinuum.cli.errors import Exit
 
@@ -104,10 +104,16 @@ def test_a_directory_without_a_running_node_lends_its_identity(home, bob):
     With --dir and no daemon the command speaks as that identity, for the moment.
     """
     _, made = run_json(home, "node", "init", "--dir", home / "carol")
-    code, _ = run_json(home, "ping", bob.contact, "--count", "1", "--dir", home / "carol")
-    assert code == Exit.OK
-    known = run_json(home, "peers", "--dir", bob.directory)[1]["peers"]
-    assert made["peer_id"] in [peer["peer_id"] for peer in known]
+    ping = Program(home, "ping", bob.contact, "--count", "500", "--dir", home / "carol", "--json")
+
+    def is_there():
+        peers = run_json(home, "peers", "--dir", bob.directory)[1]["peers"]
+        return made["peer_id"] in [peer["peer_id"] for peer in peers if peer["connected"]]
+
+    wait_until(is_there, "the identity of the directory")
+    code, _, errors = ping.end(signal.SIGINT)
+    assert code == Exit.INTERRUPTED
+    assert b"Traceback" not in errors
 
 
 @pytest.mark.parametrize(
@@ -206,6 +212,18 @@ def test_a_node_ends_in_order(home, number):
     assert (code, tuple(result)) == (Exit.OK, schema.RESULTS["node stop"])
     assert node.program.process.wait(10) == Exit.OK
     node.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_node_that_is_still_mining_can_be_stopped(home, number):
+    """
+    A proof of work that would take hours does not keep the process.
+    """
+    program = Program(home, "node", "run", "--dir", home / "miner", "--pow-bits", "40")
+    assert program.process.stderr.readline().startswith(b"proof of work")
+    code, output, errors = program.end(number)
+    assert (code, output) == (Exit.OK, b"")
+    assert b"Traceback" not in errors
 
 
 def test_a_killed_node_starts_again_in_its_directory(home):

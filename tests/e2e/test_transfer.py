@@ -1,13 +1,25 @@
 """Files between real processes: killed, resumed, refused, attacked."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
+import pty
 import signal
+import subprocess
 
 import pytest
 
-from helpers.programs import NodeProcess, Program, end_programs, run_json, run_program, wait_until
+from helpers.programs import (
+    PROGRAM,
+    NodeProcess,
+    Program,
+    end_programs,
+    environment,
+    run_json,
+    run_program,
+    wait_until,
+)
 from kontinuum import Node
 from kontinuum.cli import schema
 from kontinuum.cli.errors import Exit
@@ -133,6 +145,31 @@ def test_two_commands_without_any_node_are_enough(home, target, tmp_path):
     assert program.process.wait(10) == Exit.OK
     assert (target / "note").read_bytes() == b"hello"
     program.end()
+
+
+def test_on_a_terminal_a_bar_shows_how_far_it_is(home, alice, bob, target, tmp_path):
+    """
+    A person sees name, sizes and rate on standard error; the result stands alone on standard output.
+    """
+    path = big_file(tmp_path)
+    _, ready = receiving(home, bob, target)
+    ours, theirs = pty.openpty()
+    command = [*PROGRAM, "send", str(path), ready["contact"], "--dir", str(alice.directory)]
+    with subprocess.Popen(
+        command, env={**environment(home), "TERM": "xterm"}, stdout=subprocess.PIPE, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        seen = b""
+        with contextlib.suppress(OSError):  # Linux reports the end of a terminal as an error.
+            while block := os.read(ours, 65536):
+                seen += block
+        output = process.stdout.read()
+    os.close(ours)
+    assert process.returncode == Exit.OK
+    assert b"big" in seen
+    assert b"MiB/s" in seen or b"MB/s" in seen
+    assert b"\x1b" not in output
+    assert b"big: sent 192.0 MiB, verified" in output
 
 
 def test_nothing_is_overwritten_and_nothing_leaves_the_directory(home, alice, bob, target, tmp_path):
