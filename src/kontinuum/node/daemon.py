@@ -13,7 +13,9 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from kontinuum.base.log import RoomLogger
 from kontinuum.node.control import ControlServer
+from kontinuum.node.events import PathChanged, PeerConnected, PeerLost
 from kontinuum.node.operations import NodeOperations
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 CLOSE_TIMEOUT_S = 5.0
 """Seconds that the end of a node may take after SIGTERM. Our choice; then the process ends as it is."""
+
+_log = RoomLogger("node")
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals that end the node in order. A second one of them ends the process at once."""
@@ -59,10 +63,14 @@ async def run_daemon(
         node = Node(config, on_mining=on_mining)
         operations = NodeOperations(node, demo=demo)
         async with contextlib.AsyncExitStack() as stack:
-            await stack.enter_async_context(node)
+            if not await _started(node, stop):
+                return
+            stack.push_async_exit(node)
             await stack.enter_async_context(
                 ControlServer(config.data_dir / "control.sock", operations.methods())
             )
+            watching = asyncio.create_task(_log_events(node), name="kontinuum log of peers")
+            stack.callback(watching.cancel)
             if stop_with_stdin:
                 _watch_stdin(loop, stop)
             if on_ready is not None:
@@ -73,6 +81,36 @@ async def run_daemon(
                 wait.cancel()
             # Closing must not hang on a peer: after this the process ends as it is.
             loop.call_later(CLOSE_TIMEOUT_S, os._exit, 1)
+
+
+async def _started(node: Node, stop: asyncio.Event) -> bool:
+    """Start the node; say no when we were told to stop before: mining can take a while."""
+    starting = asyncio.create_task(node.__aenter__(), name="kontinuum start")
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait([starting])
+    if starting.cancelled():
+        return False
+    starting.result()
+    return True
+
+
+async def _log_events(node: Node) -> None:
+    """Write down who comes and goes."""
+    async for event in node.events():
+        match event:
+            case PeerConnected(peer_id, (host, port), outbound):
+                side = "we dialled" if outbound else "it dialled"
+                _log.info("a peer is connected", peer=peer_id.short, address=f"{host} port {port}", side=side)
+            case PeerLost(peer_id, reason):
+                _log.info("a peer is gone", peer=peer_id.short, reason=str(reason))
+            case PathChanged(peer_id, path, change, _):
+                _log.debug("a path changed", peer=peer_id.short, path=path, change=change)
 
 
 @contextlib.contextmanager

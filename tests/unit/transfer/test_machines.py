@@ -300,6 +300,19 @@ def test_a_lying_sender_ends_its_session(messages):
 
 
 @pytest.mark.parametrize("reason", ["", "lost"])
+def test_a_sender_may_leave_at_once_when_it_has_its_verdicts(reason):
+    """
+    A connection that ends after the last verdict does not make a complete session an interrupted one.
+    """
+    receiver, _ = ready_receiver(YES, Answer(Code.EXISTS))
+    receiver.handle(Received(Begin(0, 0)), 0.0)
+    receiver.handle(Received(Chunk(10)), 0.0)
+    receiver.handle(Received(End(DIGEST)), 0.0)
+    receiver.handle(Finalised(0, Code.STORED), 0.0)
+    assert receiver.handle(StreamEnded(reason), 0.0) == [Finished()]
+
+
+@pytest.mark.parametrize("reason", ["", "lost"])
 def test_an_early_end_keeps_what_came(reason):
     """
     The stream may end anywhere; an open part is closed and kept, and the session is interrupted.

@@ -148,13 +148,13 @@ class Child:
         return f"ended with code {code}" + (f": {words[-1][:300]}" if words and code else "")
 
     def ask_to_end(self) -> None:
-        """Send SIGTERM, and close the pipe that the child watches."""
+        """Send SIGTERM, and close the pipe that the child watches. A second call does nothing."""
+        if self.ending:
+            return
         self.ending = True
-        if self._process is not None and self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                self._process.terminate()
-            if self._process.stdin is not None:
-                self._process.stdin.close()
+        self._signal(signal.SIGTERM)
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
 
     async def end(self) -> None:
         """Wait for the end that was asked for; kill the process if it does not come."""
@@ -166,12 +166,17 @@ class Child:
                 async with asyncio.timeout(END_TIMEOUT_S):
                     await self._process.wait()
             except TimeoutError:
-                with suppress(ProcessLookupError):
-                    self._process.kill()
+                self._signal(signal.SIGKILL)
                 await self._process.wait()
         if self._listening is not None:
             self._listening.cancel()
             await asyncio.gather(self._listening, return_exceptions=True)
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Not by way of the process object: it polls first, and so takes the exit code away from its watcher.
+        if self._process is not None and self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
 
     async def _listen(self) -> None:
         """Keep the log in the directory, and the last words in memory."""

@@ -237,7 +237,8 @@ class Receiver:
 
     def _record_end(self, reason: str) -> list[ReceiverEffect]:
         left = any(file.answer.code == Code.STORED for file in self._files[self._current + 1 :])
-        if reason or left or self.state is not State.READY:
+        # A sender that has its verdicts may leave at once: how the stream ends then does not matter.
+        if left or self.state is not State.READY:
             return self._interrupt(reason or "the sender ended the session early")
         self.state = State.OVER
         return [Finished()]
