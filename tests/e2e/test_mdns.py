@@ -79,7 +79,7 @@ async def test_two_nodes_find_each_other_and_hear_of_changes():
 
 async def test_hostile_records_do_not_keep_nodes_from_finding_each_other():
     """Rubbish, a forged contact and another network are announced; nothing of them is reported."""
-    from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
+    from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf  # noqa: PLC0415
 
     stranger = AsyncZeroconf(interfaces=[INTERFACE])
     forged = encode_txt(contact(3))

@@ -31,7 +31,7 @@ def fuzz(data: bytes) -> None:
 
 if __name__ == "__main__":
     # In a fresh interpreter, where atheris can instrument our modules before anybody imports them.
-    os.execv(
+    os.execv(  # noqa: S606
         sys.executable,
         [sys.executable, str(Path(__file__).with_name("run.py")), "cbor", *sys.argv[1:]],
     )

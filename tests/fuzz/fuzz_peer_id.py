@@ -28,6 +28,6 @@ def fuzz(data: bytes) -> None:
 
 if __name__ == "__main__":
     # In a fresh interpreter, where atheris can instrument our modules before anybody imports them.
-    os.execv(
+    os.execv(  # noqa: S606  no shell is needed
         sys.executable, [sys.executable, str(Path(__file__).with_name("run.py")), "peer_id", *sys.argv[1:]]
     )

@@ -72,7 +72,7 @@ def protected_with(changes: dict, *, right_checksum: bool = True) -> bytes:
     fields = dict(cbor.decode(body_of(PROTECTED)))
     fields.update(changes)
     if right_checksum:
-        from kontinuum.identity.key_file import _checksum
+        from kontinuum.identity.key_file import _checksum  # noqa: PLC0415
 
         del fields[8]
         fields[8] = _checksum(fields)
@@ -479,7 +479,7 @@ def test_too_little_memory_is_an_error_of_ours(monkeypatch):
     """
     A cost within our bounds may still be more than this machine has.
     """
-    from cryptography.hazmat.primitives.kdf import argon2
+    from cryptography.hazmat.primitives.kdf import argon2  # noqa: PLC0415
 
     class Hungry:
         """Finds no memory."""

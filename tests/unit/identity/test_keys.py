@@ -87,7 +87,7 @@ def test_no_text_form_shows_the_secret():
             str(value),
             f"{value}",
             f"{value!r:>50}",
-            "{} {!r}".format(value, value),
+            "{} {!r}".format(value, value),  # noqa: UP032  another way into a text
             repr([value]),
         ):
             assert_hidden(text)

@@ -180,7 +180,7 @@ async def test_a_client_that_does_not_read_is_dropped(server, monkeypatch):
         writer.transport.pause_reading()
         writer.write(get("/large"))
         async with asyncio.timeout(5):
-            while not server._connections:
+            while not server._connections:  # noqa: ASYNC110 -- until the server noticed it
                 await asyncio.sleep(0)
             await asyncio.gather(*server._connections)
 
@@ -195,7 +195,7 @@ async def test_one_connection_more_than_the_limit_is_closed(server):
         assert (await ask(server, get()))[0] is None
 
     async with asyncio.timeout(5):
-        while server._connections:
+        while server._connections:  # noqa: ASYNC110 -- until the server noticed that all are gone
             await asyncio.sleep(0)
     assert (await ask(server, get()))[0] == 200
 
