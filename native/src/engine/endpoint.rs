@@ -490,7 +490,8 @@ fn transport_config(options: &Options) -> Result<TransportConfig, Box<dyn Error 
     let mut mtu = MtuDiscoveryConfig::default();
     mtu.upper_bound(options.mtu_max);
     config.mtu_discovery_config(Some(mtu));
-    if options.bbr {
+    // BBR draws its probing times from the operating system and offers no seed: it would end every replay.
+    if options.bbr && options.rng_seed.is_none() {
         config.congestion_controller_factory(Arc::new(congestion::Bbr3Config::default()));
     }
     if options.paths_max > 1 {

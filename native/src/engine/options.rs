@@ -44,7 +44,8 @@ pub struct Options {
     pub qlog_dir: Option<PathBuf>,
     /// Append TLS secrets here. Whoever reads them reads the traffic.
     pub keylog_path: Option<PathBuf>,
-    /// Derive connection ids from this; for simulation only.
+    /// Derive connection ids and all else that shows outside of packets from this, so that a run can be
+    /// replayed; for simulation only. Congestion control is then CUBIC, whatever `bbr` says.
     pub rng_seed: Option<[u8; 32]>,
 }
 
