@@ -25,6 +25,7 @@ from kontinuum.node.introductions import PING, PING_BYTES_MAX
 from kontinuum.node.neighbours import Neighbours, PeerInfo, PeerLike
 from kontinuum.node.peer_store import PeerStore
 from kontinuum.node.proof import proof_of
+from kontinuum.node.services import start_discovery, start_metrics, warn_of_doubts
 from kontinuum.rpc.errors import CallTimeoutError
 from kontinuum.rpc.incoming import RpcOptions
 from kontinuum.rpc.service import RpcService
@@ -226,11 +227,15 @@ class Node:
         self._endpoint = endpoint
         for text in config.bootstrap:
             self.add_contact(text)
-        await self._start_services(network)
+        warn_of_doubts(config)
+        await start_metrics(stack, self, self._unready)
+        discovery = await start_discovery(stack, config, network, lambda: self._contact, self._on_found)
 
         def keep_up() -> None:
             if (self.clock.utc() - self._contact.issued_at).total_seconds() > CONTACT_RENEW_S:
                 issue_contact()
+                if discovery is not None:
+                    discovery.refresh()
             self._save()
 
         upkeep = asyncio.create_task(self._neighbours.upkeep(keep_up), name="kontinuum upkeep")
@@ -245,26 +250,6 @@ class Node:
         directory = DataDir.open(self.config.data_dir)
         self._stack.callback(directory.close)
         return directory
-
-    async def _start_services(self, network: bytes) -> None:
-        if self.config.metrics_address is not None:
-            from kontinuum.node.metrics import metrics_server  # noqa: PLC0415 -- prometheus-client is slow
-            from kontinuum.node.watching import snapshot  # noqa: PLC0415
-
-            await self._stack.enter_async_context(
-                metrics_server(self.config.metrics_address, lambda: snapshot(self), self._unready)
-            )
-        if self.config.mdns:
-            from kontinuum.node.discovery import MdnsDiscovery  # noqa: PLC0415 -- zeroconf is slow to import
-
-            await self._stack.enter_async_context(
-                MdnsDiscovery(
-                    lambda: self._contact,
-                    self._on_found,
-                    network_id=network,
-                    pow_bits=self.config.pow_bits,
-                )
-            )
 
     async def close(self) -> None:
         """Stop handlers, tell the peers, save what is to be kept. A second call does nothing."""
