@@ -1,11 +1,13 @@
 """The real program with real nodes: every command, every JSON schema, wrong input."""
 
 import base64
+import json
 import signal
+import subprocess
 
 import pytest
 
-from helpers.programs import NodeProcess, Program, run_json, run_program, wait_until
+from helpers.programs import PROGRAM, NodeProcess, Program, environment, run_json, run_program, wait_until
 from kontinuum.cli import schema
 from kontinuum.cli.errors import Exit
 
@@ -195,6 +197,36 @@ def test_a_fresh_contact_counts_more_than_a_saved_address(home):
     assert code == Exit.OK, result
     for node in nodes:
         node.stop()
+
+
+def test_a_key_with_a_passphrase_needs_it_and_nobody_waits_for_a_person(home):
+    """
+    Without a terminal and without the passphrase a command says how to give it; with a wrong one, that it is.
+    """
+    directory = home / "locked"
+
+    def run_with(passphrase, *arguments):
+        extra = {} if passphrase is None else {"KONTINUUM_PASSPHRASE": passphrase}
+        done = subprocess.run(
+            [*PROGRAM, *arguments, "--dir", str(directory), "--json"],
+            env={**environment(home), **extra},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=30,
+        )
+        return done.returncode, json.loads(done.stdout)
+
+    code, made = run_with("correct horse", "node", "init", "--passphrase")
+    assert code == Exit.OK
+    assert b"ENCRYPTED" in (directory / "identity.key").read_bytes()
+    assert run_with("correct horse", "node", "id")[1]["peer_id"] == made["peer_id"]
+    code, result = run_with(None, "node", "id")
+    assert code == Exit.MISUSE
+    assert "KONTINUUM_PASSPHRASE" in result["error"]["message"]
+    code, result = run_with("wrong", "node", "run")
+    assert code in (Exit.MISUSE, Exit.PEER)
+    assert "passphrase" in result["error"]["message"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -215,6 +215,32 @@ async def test_a_hostile_sender_cannot_leave_the_directory(home, bob, target):
     assert [path.name for path in target.iterdir() if not path.name.startswith(".")] == []
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 70 MiB of our own: 6 MiB above the reserve."""
+    mounted = tmp_path / "disk"
+    mounted.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=70m", "tmpfs", str(mounted)]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("mounting a file system needs root")
+    yield mounted
+    subprocess.run(["umount", "-l", str(mounted)], check=True)
+
+
+def test_a_disk_without_room_refuses_before_anything_travels(home, alice, bob, small_disk, tmp_path):
+    """
+    A file that does not fit is refused in the answer, with exit code 4; one that fits arrives.
+    """
+    for name, size in [("large", 8 << 20), ("fits", 1 << 20)]:
+        (tmp_path / name).write_bytes(os.urandom(size))
+    program, ready = receiving(home, bob, small_disk)
+    files = [tmp_path / "large", tmp_path / "fits"]
+    code, sent = run_json(home, "send", *files, ready["contact"], "--dir", alice.directory)
+    assert (code, [file["code"] for file in sent["files"]]) == (Exit.PEER, ["no_space", "stored"])
+    assert [path.name for path in small_disk.iterdir()] == ["fits"]
+    program.end(signal.SIGINT)
+
+
 @pytest.mark.parametrize("victim", ["sender", "receiver", "command"])
 def test_killed_in_the_middle_it_continues_and_the_file_is_the_same(
     home, alice, bob, target, tmp_path, victim
