@@ -1,6 +1,6 @@
 """From a peer's identity to a connection: races its addresses, once at a time for each peer.
 
-Bounds: DIALS_MAX races at once; each as ``dialing.Race`` says.
+Bounds: DIALS_MAX dials at once; each race as ``dialing.Race`` says.
 Trust:  a dead peer delays nobody else: every race is a task of its own.
 """
 
@@ -9,21 +9,24 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from kontinuum.base.errors import KontinuumError, UnavailableError
+from kontinuum.base.errors import KontinuumError
+from kontinuum.identity import Multiaddr
 from kontinuum.node.addresses import resolve
 from kontinuum.node.dialing import BackOff, Dial, GiveUp, Race
 from kontinuum.node.errors import NoAddressError, PeerBackoffError
 from kontinuum.transport.errors import ConnectError, DialTimeoutError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Coroutine, KeysView, Sequence
+    from typing import Any
 
     from kontinuum.base.entropy import Rng
-    from kontinuum.identity import Multiaddr, PeerId
+    from kontinuum.identity import PeerId
     from kontinuum.transport import Connection, Endpoint
 
-DIALS_MAX = 256
-"""Peers that are dialled at once; further ones wait for their turn. Our choice: each costs a few packets."""
+DIALS_MAX = 1024
+"""Addresses that are dialled at once; further ones wait for their turn. Our choice: each costs some 50 kB
+and a few packets, and a dead one holds its place for the whole time-out."""
 
 
 class Connector:
@@ -34,6 +37,7 @@ class Connector:
         self._endpoint = endpoint
         self._timeout_s = timeout_s
         self._races: dict[PeerId, asyncio.Task[Connection]] = {}
+        self._arrivals: dict[PeerId, asyncio.Future[Connection]] = {}
         self._dialled: dict[asyncio.Task[Connection], frozenset[Multiaddr]] = {}
         self._turns = asyncio.Semaphore(DIALS_MAX)
 
@@ -68,9 +72,17 @@ class Connector:
         # One who gives up must not end the race for the others.
         return await asyncio.shield(race)
 
-    def is_dialling(self, peer_id: PeerId) -> bool:
-        """A race for this peer is on."""
-        return peer_id in self._races
+    @property
+    def dialled(self) -> KeysView[PeerId]:
+        """The peers for which a race is on."""
+        return self._races.keys()
+
+    def arrived(self, connection: Connection) -> None:
+        """A peer is connected, by whichever side: who waits for it need not wait for our own dial."""
+        self.back_off.forget(connection.peer_id)
+        arrival = self._arrivals.get(connection.peer_id)
+        if arrival is not None and not arrival.done():
+            arrival.set_result(connection)
 
     async def close(self) -> None:
         """End all races."""
@@ -86,12 +98,10 @@ class Connector:
 
     async def _race(self, peer_id: PeerId, addresses: Sequence[Multiaddr]) -> Connection:
         loop = self._endpoint.loop
+        arrival = self._arrivals[peer_id] = loop.create_future()
         try:
-            async with self._turns, asyncio.timeout(self._timeout_s):
-                if len(addresses) == 1:  # Nobody to race.
-                    connection = await self._dial(peer_id, addresses[0])
-                else:
-                    connection = await self._run(peer_id, Race(addresses))
+            async with asyncio.timeout(self._timeout_s):
+                return await self._run(peer_id, addresses, arrival, self._dial)
         except TimeoutError:
             self.back_off.failed(peer_id, loop.time())
             raise DialTimeoutError(
@@ -100,12 +110,19 @@ class Connector:
         except KontinuumError:
             self.back_off.failed(peer_id, loop.time())
             raise
-        self.back_off.forget(peer_id)
-        return connection
+        finally:
+            del self._arrivals[peer_id]
 
-    async def _run(self, peer_id: PeerId, race: Race) -> Connection:
+    async def _run(  # noqa: C901 -- one loop over one machine
+        self,
+        peer_id: PeerId,
+        addresses: Sequence[Multiaddr],
+        arrival: asyncio.Future[Connection],
+        dial: Callable[[PeerId, Multiaddr, asyncio.Future[Connection]], Coroutine[Any, Any, Connection]],
+    ) -> Connection:
         loop = self._endpoint.loop
-        dials: set[asyncio.Task[Connection]] = set()
+        race = Race(addresses)
+        dials: set[asyncio.Future[Connection]] = set()
         failure: Exception = ConnectError(f"no address of {peer_id.short} could be dialled")
         effects = race.start(loop.time())
         try:
@@ -113,16 +130,21 @@ class Connector:
                 for effect in effects:
                     match effect:
                         case Dial(address):
-                            dials.add(loop.create_task(self._dial(peer_id, address)))
+                            dials.add(loop.create_task(dial(peer_id, address, arrival)))
                         case GiveUp():
                             raise failure
                 due = race.next_deadline()
                 wait_s = None if due is None else max(0.0, due - loop.time())
-                done, dials = await asyncio.wait(dials, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait(
+                    {arrival, *dials}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED
+                )
+                if arrival in done:
+                    return arrival.result()
                 effects = []
-                for dial in done:
-                    if (error := dial.exception()) is None:
-                        return dial.result()
+                for each in done:
+                    dials.discard(each)
+                    if (error := each.exception()) is None:
+                        return each.result()
                     if not isinstance(error, KontinuumError):
                         raise error
                     failure = error
@@ -130,22 +152,26 @@ class Connector:
                 if not done:
                     effects = race.handle_timeout(loop.time())
         finally:
-            for dial in dials:
-                dial.cancel()
+            for each in dials:
+                each.cancel()
             await asyncio.gather(*dials, return_exceptions=True)
 
-    async def _dial(self, peer_id: PeerId, address: Multiaddr) -> Connection:
+    async def _dial(
+        self, peer_id: PeerId, address: Multiaddr, arrival: asyncio.Future[Connection]
+    ) -> Connection:
         try:
             targets = await resolve(address)
         except OSError as error:
             raise ConnectError(f"{address.host} has no address: {error.strerror or error}") from None
-        failure: KontinuumError = ConnectError(f"{address.host} has no address")
-        for target in targets:
-            try:
-                return await self._endpoint.dial(peer_id, target, timeout_s=self._timeout_s)
-            except UnavailableError as error:
-                failure = error
-        raise failure
+        # Several addresses of one name are raced like several of one contact: the first may be dead.
+        found = [Multiaddr.from_ip(*target) for target in targets]
+        return await self._run(peer_id, found, arrival, self._dial_ip)
+
+    async def _dial_ip(
+        self, peer_id: PeerId, address: Multiaddr, _arrival: asyncio.Future[Connection]
+    ) -> Connection:
+        async with self._turns:
+            return await self._endpoint.dial(peer_id, (address.host, address.port), timeout_s=self._timeout_s)
 
 
 def _retrieve(race: asyncio.Task[Connection]) -> None:

@@ -107,6 +107,10 @@ class BackOff:
         """The peer was reached, or has told us new addresses."""
         self._failures.pop(peer_id, None)
 
+    def waiting(self, now: float) -> list[PeerId]:
+        """The peers that are left alone now."""
+        return [peer_id for peer_id, (_, until) in self._failures.items() if until > now]
+
     def wait_s(self, peer_id: PeerId, now: float) -> float:
         """Seconds until the peer may be tried again; 0 if it may."""
         _, until = self._failures.get(peer_id, (0, now))

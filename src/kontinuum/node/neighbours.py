@@ -22,10 +22,12 @@ from kontinuum.node.introductions import (
     CONTACTS,
     CONTACTS_PER_REPLY_MAX,
     HELLO,
+    PING,
     decode_contacts,
     encode_contacts,
 )
-from kontinuum.rpc.links import Links
+from kontinuum.rpc.errors import CallTimeoutError
+from kontinuum.rpc.links import CONFIRM_TIMEOUT_S, Links
 from kontinuum.transport import CloseCode, CloseReason, Connection
 from kontinuum.transport.errors import ConnectionLostError
 
@@ -266,19 +268,37 @@ class Neighbours:
         await self._connector.close()
 
     def _on_connection(self, connection: Connection) -> None:
+        self._connector.arrived(connection)
         if self.links.add(connection, self._clock.monotonic()):
-            self._connector.back_off.forget(connection.peer_id)
             self._connected(connection)
         else:
             self._wake.set()  # One of the two is to be retired.
+            self._spawn(self._confirm(connection.peer_id))
         if connection.outbound:
             self._endpoint.loop.call_later(INTRODUCTION_DELAY_S, self._begin_introduction, connection)
 
     def _on_closed(self, connection: Connection, reason: CloseReason) -> None:
+        was_current = self.links.current.get(connection.peer_id) is connection
         if self.links.remove(connection):
             self._lost(connection, reason)
             if self._wanted:
                 self._wake.set()
+        elif was_current:
+            self._spawn(self._confirm(connection.peer_id))
+
+    async def _confirm(self, peer_id: PeerId) -> None:
+        """Close the connection in use if it carries nothing: it may be that of a process which is gone."""
+        connection = self.links.current.get(peer_id)
+        if connection is None or self._closing:
+            return
+        try:
+            await self._rpc.call(connection, PING, b"", CONFIRM_TIMEOUT_S)
+        except CallTimeoutError:
+            connection.close(
+                CloseCode.DUPLICATE, "it carries nothing, and another connection of this pair does"
+            )
+        except KontinuumError:
+            return  # Whatever it was, an answer came; or the connection is over.
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._endpoint.loop.create_task(work)
@@ -296,7 +316,8 @@ class Neighbours:
         try:
             own = self._own_contact().encode()
             reply = await self._rpc.call(connection, HELLO, own, INTRODUCTION_TIMEOUT_S)
-            self._learn([Contact.decode(reply)])
+            if (theirs := Contact.decode(reply)).peer_id == connection.peer_id:
+                self._learn([theirs])
             if len(self.links.current) < self._wanted:
                 reply = await self._rpc.call(connection, CONTACTS, b"", INTRODUCTION_TIMEOUT_S)
                 self._learn(decode_contacts(reply))
@@ -332,8 +353,11 @@ class Neighbours:
             also: Called at every look: what else the node has to keep up.
         """
         if self.store.path is not None:
-            for _ in self.store.loading(self._clock.utc()):
-                await asyncio.sleep(0)
+            try:
+                for _ in self.store.loading(self._clock.utc()):
+                    await asyncio.sleep(0)
+            except KontinuumError as error:
+                _log.error("the saved peers cannot be read; the node goes on without them", reason=str(error))
         while True:
             now = self._clock.monotonic()
             for link in self.links.handle_timeout(now):
@@ -357,10 +381,11 @@ class Neighbours:
         self._wake.clear()
 
     def _dial_some(self, count: int, now: float) -> None:
-        for saved in self.store.best(count, exclude=self.links.current):
-            peer_id = saved.contact.peer_id
-            if not self._connector.is_dialling(peer_id) and not self._connector.back_off.wait_s(peer_id, now):
-                self._spawn(self._dial_quietly(peer_id, saved.contact.addresses))
+        # Those that are left alone must not keep the others from their turn.
+        dialled = self._connector.dialled
+        exclude = {*self.links.current, *dialled, *self._connector.back_off.waiting(now)}
+        for saved in self.store.best(count - len(dialled), exclude=exclude):
+            self._spawn(self._dial_quietly(saved.contact.peer_id, saved.contact.addresses))
 
     async def _dial_quietly(self, peer_id: PeerId, addresses: tuple[Multiaddr, ...]) -> None:
         try:

@@ -1,24 +1,45 @@
 """Which connection of a pair is used, when there are several.
 
-Two peers that dial each other at the same moment get two connections. Both sides keep the one that the peer
-with the smaller identity dialled; of two that the same side dialled, the newer one. The other is retired: no
-new call begins on it, what runs on it ends in peace, and then it is closed. Nothing is lost.
+Two peers that dial each other at the same moment get two connections. Both sides use the one that the peer
+with the smaller identity dialled; of two that the same side dialled, or of two that were made at different
+times, the newer one: a peer that dials again has lost the older one, by a restart for instance. The other
+is retired: no new call begins on it, what runs on it ends in peace, and then it is closed.
 
-Bounds: as many entries as there are connections.
+The two sides may see two connections in a different order. So only one of them closes the retired one: the
+peer with the smaller identity, or the one that dialled both. The other follows. Whatever it thought, one
+connection is left, and it is the same for both.
+
+Bounds: RETIRED_PER_PEER_MAX retired connections for each peer; further ones are closed at once.
 Pure:   no I/O, clock or randomness.
 """
 
+from functools import reduce
 from typing import Generic, Protocol, TypeVar
 
 from kontinuum.identity import PeerId
 
-RETIRE_GRACE_S = 2.0
+SIMULTANEOUS_S = 10.0
+"""Seconds between two connections within which both may come from dials that did not know of each other. Our
+choice: as long as a dial takes at most."""
+
+RETIRE_GRACE_S = 3.0
 """Seconds that a retired connection stays open at least: the peer may not know yet that it is retired. Our
-choice: more than a round trip to anywhere."""
+choice: more than a round trip to anywhere, and than CONFIRM_TIMEOUT_S."""
 
 RETIRE_MAX_S = 60.0
 """Seconds after which a retired connection is closed even though it is busy. Our choice: longer than a call's
 default time-out; without a limit a peer could keep as many connections as it likes."""
+
+FOLLOW_S = 90.0
+"""Seconds that the side which does not decide leaves a retired connection alone. Our choice: longer than
+RETIRE_MAX_S, so that the two sides never close one each."""
+
+RETIRED_PER_PEER_MAX = 8
+"""Retired connections with one peer. Our choice; the oldest beyond it is closed at once, by either side."""
+
+CONFIRM_TIMEOUT_S = 2.0
+"""Seconds within which the connection that is kept must carry a ping, or the other one takes its place. Our
+choice: below RETIRE_GRACE_S, or both would be gone."""
 
 
 class Link(Protocol):
@@ -35,6 +56,10 @@ class Link(Protocol):
     @property
     def outbound(self) -> bool:
         """We dialled it."""
+
+    @property
+    def opened_at(self) -> float:
+        """When it was made, monotonic seconds."""
 
     @property
     def is_busy(self) -> bool:
@@ -70,35 +95,50 @@ class Links(Generic[L]):
         self._retired.pop(link.id, None)
         if self.current.get(link.peer_id) is not link:
             return False
-        heirs = [retired for retired, _ in self._retired.values() if retired.peer_id == link.peer_id]
+        heirs = self._retired_of(link.peer_id)
         if not heirs:
             del self.current[link.peer_id]
             return True
-        heir = max(heirs, key=lambda heir: heir.id)
+        heir = reduce(self._winner, heirs)
         del self._retired[heir.id]
         self.current[link.peer_id] = heir
         return False
 
     def handle_timeout(self, now: float) -> list[L]:
         """The retired connections that are to be closed now."""
-        due = [
-            link
-            for link, since in self._retired.values()
-            if now >= since + RETIRE_MAX_S or (now >= since + RETIRE_GRACE_S and not link.is_busy)
-        ]
+        due = [link for link, since in self._retired.values() if self._is_due(link, now - since)]
+        for peer_id in dict.fromkeys(link.peer_id for link, _ in self._retired.values()):
+            kept = [link for link in self._retired_of(peer_id) if link not in due]
+            due += kept[: max(0, len(kept) - RETIRED_PER_PEER_MAX)]
         for link in due:
             del self._retired[link.id]
-        # The busy ones are asked again after another grace.
         return due
 
     def next_deadline(self, now: float) -> float | None:
-        """When to call :meth:`handle_timeout` next."""
+        """When to call :meth:`handle_timeout` next; the busy ones are looked at again after a while."""
         return min(
             (max(since + RETIRE_GRACE_S, now + RETIRE_GRACE_S / 4) for _, since in self._retired.values()),
             default=None,
         )
 
+    def _retired_of(self, peer_id: PeerId) -> list[L]:
+        return [link for link, _ in self._retired.values() if link.peer_id == peer_id]
+
+    def _is_due(self, link: L, retired_s: float) -> bool:
+        if not self._decides(link):
+            return retired_s >= FOLLOW_S
+        return retired_s >= RETIRE_MAX_S or (retired_s >= RETIRE_GRACE_S and not link.is_busy)
+
+    def _decides(self, link: L) -> bool:
+        """Whether it is us who close ``link``, which is retired."""
+        if self.current[link.peer_id].outbound == link.outbound:
+            return link.outbound
+        return self._local < link.peer_id
+
     def _winner(self, first: L, second: L) -> L:
+        apart = abs(first.opened_at - second.opened_at) > SIMULTANEOUS_S
+        if apart:
+            return max(first, second, key=lambda link: link.opened_at)
         if first.outbound == second.outbound:
             return max(first, second, key=lambda link: link.id)
         by_us = first if first.outbound else second
