@@ -4,7 +4,6 @@ import shutil
 import stat
 import subprocess
 import sys
-import time
 import traceback
 import unicodedata
 
@@ -319,10 +318,8 @@ def test_a_hostile_file_cannot_ask_for_a_terabyte(changes):
     """
     What opening costs is bounded before it begins, in memory, passes and lanes.
     """
-    start = time.perf_counter()
     with pytest.raises(TooCostlyKeyFileError, match="bounds"):
         decode_key(protected_with(changes), "sesame")
-    assert time.perf_counter() - start < 0.1
 
 
 def test_the_costs_at_their_limits():
