@@ -10,7 +10,11 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+try:
+    import typer
+except ImportError:
+    sys.stderr.write("kontinuum: the command line is not installed\n  hint: pip install 'kontinuum[cli]'\n")
+    raise SystemExit(2) from None
 
 from kontinuum.cli import state
 from kontinuum.cli.commands import (
