@@ -40,6 +40,7 @@ class _BaseStream:
     __slots__ = (
         "_native",
         "_readable",
+        "_refused",
         "_reset_code",
         "_stopped_code",
         "_writable",
@@ -60,6 +61,7 @@ class _BaseStream:
         self.bidirectional = bidirectional
         self.can_send = bidirectional or not inbound
         self.can_receive = bidirectional or inbound
+        self._refused = not self.can_receive
         self._native = connection.endpoint.native
         self._readable: asyncio.Future[None] | None = None
         self._writable: asyncio.Future[None] | None = None
@@ -112,6 +114,7 @@ class _BaseStream:
         """Refuse the peer's half: what was not read is dropped, and the peer is told so."""
         if self.can_receive:
             self.can_receive = False
+            self._refused = True
             self._quietly(self._native.stop, code)
             self._wake_reader()
             self._forget_if_done()
@@ -151,6 +154,8 @@ class _BaseStream:
     def _receive_error(self) -> Exception | None:
         if self._reset_code is not None:
             return StreamResetError(self._reset_code)
+        if self._refused:
+            return StreamClosedError("we receive nothing on this stream, or refused to")
         if (reason := self.connection.close_reason) is not None:
             return ConnectionLostError(reason)
         return None
@@ -216,9 +221,13 @@ class Stream(_BaseStream):
         """The next bytes, 1 to ``bytes_max``; ``b""`` once the peer has finished.
 
         Raises:
+            MisuseError: ``bytes_max`` is below 1, which would look like the end.
+            StreamClosedError: The stream goes the other way only, or we have stopped it.
             StreamResetError: The peer gave up.
             ConnectionLostError: The connection ended.
         """
+        if bytes_max < 1:
+            raise MisuseError(f"a read takes at least 1 byte, not {bytes_max}")
         while True:
             if not self.can_receive:
                 if (error := self._receive_error()) is not None:
