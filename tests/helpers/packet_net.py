@@ -83,7 +83,8 @@ class PacketNet:
         """Add an endpoint under IP addresses; its key and ids are a function of the seed and ``name``."""
         own: list[Address] = [(address, 4433) for address in addresses or (f"10.0.0.{len(self.hosts) + 1}",)]
         number = len(self.hosts) + 1
-        settings.setdefault("rng_seed", bytes([number]) + self.seed.to_bytes(31, "big"))
+        if not settings.get("bbr"):  # BBR cannot be seeded.
+            settings.setdefault("rng_seed", bytes([number]) + self.seed.to_bytes(31, "big"))
         host = Host(_native.Endpoint(bytes([number] * 32), None, settings), own)
         self.hosts[name] = host
         self._owners.update(dict.fromkeys(own, host))
