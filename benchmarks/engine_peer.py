@@ -22,7 +22,7 @@ from peer_shell import (
 )
 
 OPTIONS = TransportOptions(half_open_max=4096, handshakes_per_ip_per_s=1e6, handshakes_per_ip_burst=1_000_000)
-"""The defaults, but for what keeps strangers from knocking too often."""
+"""As kontinuum_peer sets them."""
 
 SERVER_SEED, CLIENT_SEED = bytes([1] * 32), bytes([2] * 32)
 """Known to all, as nothing here is secret."""

@@ -1,8 +1,8 @@
 """The peer of ``transport.py`` and ``latency.py`` that uses Kontinuum, through its public API alone.
 
 Handlers are coroutines, as most are in earnest. Limits that exist against strangers (handshakes per second of
-one address) are raised, as here one address is everybody; proof of work is off, and no node looks for further
-peers by itself; all else is the default.
+one address) are raised, as here one address is everybody; so is the number of streams, as 500 calls shall be
+in flight; proof of work is off, and no node looks for further peers by itself. All else is the default.
 """
 
 import argparse
@@ -15,6 +15,9 @@ from peer_shell import CALL_BYTES, WRITE_BYTES, obey, say, timed_calls, timed_co
 
 ECHO, COUNT = "benchmark/echo", "benchmark/count"
 """The protocols of the loads: reply with the request; count a stream and answer with the count."""
+
+STREAMS_MAX = 1024
+"""Calls in flight that a peer accepts, as a program with 500 of them would set it; the Rust peer the same."""
 
 CALL_PAUSE_S = 0.001
 """Seconds between two calls of the mixed load: a user among a bulk transfer, not a second bulk."""
@@ -29,6 +32,7 @@ def config(port: int) -> NodeConfig:
         handshakes_per_ip_per_s=1e6,
         handshakes_per_ip_burst=1_000_000,
         peers_wanted=0,
+        max_streams=STREAMS_MAX,
         log_level="warning",
     )
 

@@ -28,11 +28,12 @@ class PeerFailedError(Exception):
 
 
 def commands() -> dict[str, list[str]]:
-    """Give the command line of every contestant, without its role."""
+    """Give the command line of every contestant, and of the engine that is none, without its role."""
     return {
         "kontinuum": [sys.executable, str(HERE / "kontinuum_peer.py")],
         "aioquic": [sys.executable, str(HERE / "aioquic_peer.py")],
         "rust": [str(RUST_BINARY)],
+        "engine": [sys.executable, str(HERE / "engine_peer.py")],
     }
 
 

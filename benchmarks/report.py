@@ -102,14 +102,14 @@ def build(
     """Make the report of all runs: ``samples`` by contestant and key."""
     results = {name: medians(samples.get(name, {})) for name in CONTESTANTS}
     rows = checks(results)
+    extra = {name: medians(runs) for name, runs in samples.items() if name not in CONTESTANTS}
     return {
         **results,
+        **extra,
         "ratios": ratios(results),
         "checks": rows,
         "passed": all(row["passed"] is True for row in rows),
-        "samples": {
-            name: {key: list(runs) for key, runs in samples.get(name, {}).items()} for name in CONTESTANTS
-        },
+        "samples": {name: {key: list(runs) for key, runs in keys.items()} for name, keys in samples.items()},
         "machine": dict(machine),
         "method": dict(method),
     }
@@ -125,9 +125,10 @@ def figure(value: float | None, unit: str = "") -> str:
 
 def table(report: Mapping[str, dict]) -> str:
     """Lay the report out as plain text."""
-    lines = [f"{'median':38}" + "".join(f"{name:>12}" for name in CONTESTANTS)]
+    shown = [*CONTESTANTS, *(name for name in report["samples"] if name not in CONTESTANTS)]
+    lines = [f"{'median':38}" + "".join(f"{name:>12}" for name in shown)]
     for key, unit in UNITS.items():
-        cells = "".join(f"{figure(report[name][key]):>12}" for name in CONTESTANTS)
+        cells = "".join(f"{figure(report[name][key]):>12}" for name in shown)
         lines.append(f"{unit:38}{cells}")
     lines += ["", f"{'kontinuum against':38}{'':12}{'measured':>12}{'wanted':>14}"]
     for row in report["checks"]:

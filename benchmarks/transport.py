@@ -1,6 +1,6 @@
 """Measure the public API against aioquic and against a Rust program of the same engine, side by side.
 
-    python benchmarks/transport.py [--json] [--quick] [--only KEY,...] [--without NAME] [--runs N] [--check]
+    python benchmarks/transport.py [--json] [--quick] [--only KEY,...] [--without NAME] [--engine] [--runs N]
 
 Two processes per contestant on loopback, each on a core of its own where there are two. A round runs every
 load as kontinuum, aioquic, rust, so that what else the machine does hits all three alike; figures are medians
@@ -40,15 +40,17 @@ class Effort:
     rounds: int
     seconds: float
     """Of every load that runs for a time."""
-    bulk_mebibytes: dict[str, int]
-    """aioquic sends less, as it is slower by far; its rate does not depend on the amount."""
+    bulk_less: dict[str, int]
+    """MiB for whoever is slower by far; the rate does not depend on the amount."""
+    bulk_mebibytes: int
+    """MiB for all others."""
     idle_rounds: int
     budget_s: float
     """No round begins that would end later, as the last one took; the first always runs."""
 
 
-FULL = Effort(5, 2.0, {"kontinuum": 1024, "aioquic": 64, "rust": 1024}, idle_rounds=2, budget_s=float("inf"))
-QUICK = Effort(3, 0.4, {"kontinuum": 256, "aioquic": 8, "rust": 256}, idle_rounds=1, budget_s=45.0)
+FULL = Effort(5, 2.0, {"aioquic": 64}, 1024, idle_rounds=2, budget_s=float("inf"))
+QUICK = Effort(3, 0.4, {"aioquic": 8}, 256, idle_rounds=1, budget_s=45.0)
 """On a busy machine fewer rounds fit into the budget; the report says how many there were."""
 
 Samples = dict[str, dict[str, list[float]]]
@@ -64,7 +66,7 @@ def command_for(key: str, name: str, effort: Effort) -> str:
         case "rpc_500_per_s":
             return f"calls {effort.seconds} 500"
         case "bulk_mb_per_s":
-            return f"bulk {effort.bulk_mebibytes[name]}"
+            return f"bulk {effort.bulk_less.get(name, effort.bulk_mebibytes)}"
         case "handshakes_per_s":
             return f"handshakes {effort.seconds}"
         case _:
@@ -139,6 +141,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: within 50 seconds")
     parser.add_argument("--only", help="measure only these, comma-separated: " + " ".join(report.UNITS))
     parser.add_argument("--without", action="append", default=[], choices=report.CONTESTANTS)
+    parser.add_argument("--engine", action="store_true", help="the engine below the API as well")
     parser.add_argument("--runs", type=int, help="rounds; default 5, with --quick 3")
     parser.add_argument("--check", action="store_true", help="exit 1 if a figure misses what is wanted")
     arguments = parser.parse_args()
@@ -155,6 +158,8 @@ def main() -> int:
     arguments = parse_arguments()
     effort = QUICK if arguments.quick else FULL
     names = [name for name in report.CONTESTANTS if name not in arguments.without]
+    if arguments.engine:
+        names.insert(0, "engine")
     rounds = arguments.runs or effort.rounds
     samples: Samples = {name: defaultdict(list) for name in names}
     try:
@@ -177,7 +182,7 @@ def main() -> int:
     method = {
         "rounds": done,
         "seconds_per_load": effort.seconds,
-        "bulk_mebibytes": effort.bulk_mebibytes,
+        "bulk_mebibytes": {name: effort.bulk_less.get(name, effort.bulk_mebibytes) for name in names},
         "idle_connections": IDLE_CONNECTIONS,
         "cores": cores(),
         "versions": versions(),

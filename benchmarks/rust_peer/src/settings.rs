@@ -1,4 +1,4 @@
-//! What the command line can change about the engine, with the values `kontinuum` uses as defaults.
+//! What the command line can change about the engine, with the values of `kontinuum_peer.py` as defaults.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             congestion: "bbr3".into(),
-            max_streams: 64,
+            max_streams: 1024,
             initial_rtt_ms: 20,
             stream_window: 1_310_720,
             connection_window: 16 << 20,
