@@ -161,7 +161,9 @@ class PacketNet:
 
     def _send(self, host: Host, to: Address, datagram: bytes) -> None:
         # Several addresses: the one of the same network sends, as a routing table would choose.
-        source = next((own for own in host.addresses if own[0].rsplit(".", 2)[0] == to[0].rsplit(".", 2)[0]), None)
+        source = next(
+            (own for own in host.addresses if own[0].rsplit(".", 2)[0] == to[0].rsplit(".", 2)[0]), None
+        )
         source = source or host.addresses[0]
         self.log.append(Packet(self.now, source, to, len(datagram), visible_ids(datagram)))
         link = self.link(source, to)

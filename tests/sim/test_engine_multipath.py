@@ -75,7 +75,9 @@ def test_a_cut_link_costs_less_than_three_seconds_and_no_byte(seed, loss):
     cut_at = pair.net.now
     pair.net.run(until=lambda: 7 in pair.near.replies, for_s=FAILOVER_MAX_S)
     arrived = len(pair.far.data[bulk])
-    pair.net.run(until=lambda: len(pair.far.data[bulk]) > arrived, for_s=cut_at + FAILOVER_MAX_S - pair.net.now)
+    pair.net.run(
+        until=lambda: len(pair.far.data[bulk]) > arrived, for_s=cut_at + FAILOVER_MAX_S - pair.net.now
+    )
     pair.net.run(until=lambda: bulk in pair.far.ended, for_s=60)
 
     assert pair.near.replies == {7: (0, b"in the middle")}
@@ -105,12 +107,16 @@ def test_a_link_that_comes_back_is_used_again():
     pair.call(10, within_s=1)
     pair.cut()
     assert pair.call(11, within_s=FAILOVER_MAX_S) > 0.08
-    pair.net.run(until=lambda: all(pair.changes(h, ABANDONED) == [0] for h in (pair.alice, pair.bob)), for_s=10)
+    pair.net.run(
+        until=lambda: all(pair.changes(h, ABANDONED) == [0] for h in (pair.alice, pair.bob)), for_s=10
+    )
     assert pair.call(12, within_s=1) < 0.2
 
     pair.cut(cut=False)
     again = pair.alice.native.open_path(pair.ours, *BOB_1, False)
-    pair.net.run(until=lambda: all(again in pair.changes(h, ESTABLISHED) for h in (pair.alice, pair.bob)), for_s=2)
+    pair.net.run(
+        until=lambda: all(again in pair.changes(h, ESTABLISHED) for h in (pair.alice, pair.bob)), for_s=2
+    )
     for token in range(20, 40):
         assert pair.call(token, within_s=1) < 0.03, "over the fast link"
     pair.cut()

@@ -97,6 +97,23 @@ pub struct Connection {
     probe_at: Option<Instant>,
 }
 
+/// Who ended a connection, with which code and words.
+pub(super) fn end_of(reason: &ConnectionError) -> (CloseKind, u64, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    match reason {
+        ConnectionError::ApplicationClosed(close) => {
+            (CloseKind::Application, close.error_code.into_inner(), text(&close.reason))
+        }
+        ConnectionError::ConnectionClosed(close) => {
+            (CloseKind::PeerTransport, close.error_code.into(), text(&close.reason))
+        }
+        ConnectionError::TransportError(error) => (CloseKind::OurTransport, error.code.into(), error.reason.clone()),
+        ConnectionError::TimedOut => (CloseKind::TimedOut, 0, "timed out".into()),
+        ConnectionError::Reset => (CloseKind::Reset, 0, "reset by peer".into()),
+        other => (CloseKind::OurTransport, 0, other.to_string()),
+    }
+}
+
 impl Connection {
     pub(super) fn new(
         quic: noq_proto::Connection,
@@ -203,22 +220,7 @@ impl Connection {
     }
 
     fn on_lost(&mut self, reason: &ConnectionError, events: &mut Vec<Event>) {
-        let (kind, code, text) = match reason {
-            ConnectionError::ApplicationClosed(close) => (
-                CloseKind::Application,
-                close.error_code.into_inner(),
-                String::from_utf8_lossy(&close.reason).into_owned(),
-            ),
-            ConnectionError::ConnectionClosed(close) => {
-                (CloseKind::PeerTransport, close.error_code.into(), String::from_utf8_lossy(&close.reason).into_owned())
-            }
-            ConnectionError::TransportError(error) => {
-                (CloseKind::OurTransport, error.code.into(), error.reason.clone())
-            }
-            ConnectionError::TimedOut => (CloseKind::TimedOut, 0, "timed out".into()),
-            ConnectionError::Reset => (CloseKind::Reset, 0, "reset by peer".into()),
-            other => (CloseKind::OurTransport, 0, other.to_string()),
-        };
+        let (kind, code, text) = end_of(reason);
         self.close_with(kind, code, text, events);
     }
 

@@ -1,7 +1,7 @@
 //! All connections of one identity: datagrams in, datagrams out, one deadline.
 
 use super::admission::{Admission, Verdict};
-use super::connection::{Connection, PathTimes, Phase, ServerHandshake};
+use super::connection::{Connection, PathTimes, Phase, ServerHandshake, end_of};
 use super::event::{CloseKind, Event};
 use super::initial_close::ClientInitial;
 use super::options::Options;
@@ -305,7 +305,11 @@ impl Engine {
                     }
                     None
                 }
-                Err(error) => error.response,
+                Err(error) => {
+                    let (kind, code, reason) = end_of(&error.cause);
+                    self.events.push(Event::Closed { connection: 0, token: None, kind, code, reason });
+                    error.response
+                }
             },
             Verdict::Retry => match self.endpoint.retry(incoming, buffer) {
                 Ok(transmit) => Some(transmit),

@@ -76,7 +76,7 @@ pub enum Event {
         key_exchange: &'static str,
         address: SocketAddr,
     },
-    /// The connection is gone; nothing more will come of it or its streams.
+    /// The connection is gone; nothing more will come of it or its streams. Number 0: it could not even begin.
     Closed { connection: u64, token: Option<u64>, kind: CloseKind, code: u64, reason: String },
     /// A path changed: see [`PathChange`].
     Path { connection: u64, path: u32, change: PathChange, address: Option<SocketAddr> },
