@@ -159,6 +159,8 @@ class Connector:
     async def _dial(
         self, peer_id: PeerId, address: Multiaddr, arrival: asyncio.Future[Connection]
     ) -> Connection:
+        if address.kind in ("ip4", "ip6"):
+            return await self._dial_ip(peer_id, address, arrival)
         try:
             targets = await resolve(address)
         except OSError as error:
