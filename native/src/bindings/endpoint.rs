@@ -15,11 +15,16 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// Batches received in one pump: more would only delay the loop (docs/performance.md).
 const BATCHES: usize = 2;
+
+/// Calls and replies after which what is queued is sent without waiting for the end of the loop's turn. At 50
+/// calls in flight this lets both ends work at once instead of in turns (docs/performance.md).
+const CALLS_PER_TRANSMIT: u32 = 16;
 
 /// Work is left over: pump again soon.
 const MORE: u8 = 1;
@@ -38,6 +43,8 @@ pub struct Endpoint {
     /// Virtual time of an endpoint without a socket.
     virtual_now: Mutex<Option<Instant>>,
     public_key: [u8; 32],
+    /// Calls and replies since something was last sent.
+    queued: AtomicU32,
 }
 
 impl Endpoint {
@@ -56,6 +63,19 @@ impl Endpoint {
         Ok(act(connection, events))
     }
 
+    /// Send what calls and replies have queued every so often, so that the peer works on the first ones while
+    /// Python makes the next; the flush that follows anyway hands over the events.
+    fn transmit_some(&self) {
+        if self.queued.fetch_add(1, Ordering::Relaxed) + 1 < CALLS_PER_TRANSMIT {
+            return;
+        }
+        self.queued.store(0, Ordering::Relaxed);
+        let mut engine = self.engine();
+        if engine.socket.is_some() {
+            engine.drive(Instant::now());
+        }
+    }
+
     /// Drive the engine without the interpreter lock, then hand its events over.
     fn run<'py>(&self, py: Python<'py>, receive: bool) -> PyResult<Pumped<'py>> {
         let now = Instant::now();
@@ -64,10 +84,16 @@ impl Endpoint {
         {
             guard.beat(now);
         }
+        self.queued.store(0, Ordering::Relaxed);
         let (happened, delay, flags) = py.detach(|| {
             let mut engine = self.engine();
             let mut more = receive && engine.receive(now, BATCHES);
-            more |= engine.drive(now);
+            if receive {
+                engine.settle(now);
+            }
+            if engine.events.is_empty() || !receive {
+                more |= engine.drive(now);
+            }
             let delay = engine.next_deadline().map(|at| at.saturating_duration_since(now).as_secs_f64());
             let wants_write = engine.socket.as_ref().is_some_and(|socket| socket.wants_write());
             let flags = if more { MORE } else { 0 } | if wants_write { WANTS_WRITE } else { 0 };
@@ -162,7 +188,7 @@ impl Endpoint {
         let engine = Arc::new(Mutex::new(engine));
         let guard = bind.map(|_| Guard::start(engine.clone())).transpose()?;
         let virtual_now = Mutex::new(bind.is_none().then_some(base));
-        Ok(Self { engine, guard: Mutex::new(guard), base, virtual_now, public_key })
+        Ok(Self { engine, guard: Mutex::new(guard), base, virtual_now, public_key, queued: AtomicU32::new(0) })
     }
 
     /// The identity: 32 bytes.
@@ -188,7 +214,8 @@ impl Endpoint {
         Ok((socket.fd(), guard.as_ref().ok_or_else(none)?.wake_fd()))
     }
 
-    /// Receive, serve timers, transmit: `(events, delay until the next timer or None, flags)`.
+    /// Receive, serve timers, transmit: `(events, delay until the next timer or None, flags)`. With events
+    /// nothing is transmitted yet: handle them, then call `flush()`.
     fn pump<'py>(&self, py: Python<'py>) -> PyResult<Pumped<'py>> {
         self.run(py, true)
     }
@@ -254,7 +281,9 @@ impl Endpoint {
     fn call(&self, connection: u64, token: u64, protocol: &[u8], timeout_ms: u64, body: &[u8]) -> PyResult<()> {
         let body = Bytes::copy_from_slice(body);
         self.with(connection, |connection, events| connection.call(token, protocol, timeout_ms, body, events))?
-            .map_err(refused)
+            .map_err(refused)?;
+        self.transmit_some();
+        Ok(())
     }
 
     /// The reply to `token` is no longer wanted.
@@ -265,7 +294,9 @@ impl Endpoint {
     /// Answer a call.
     fn reply(&self, connection: u64, stream: u64, status: u64, body: &[u8]) -> PyResult<()> {
         let body = Bytes::copy_from_slice(body);
-        self.with(connection, |connection, events| connection.reply(stream, status, body, events))?.map_err(refused)
+        self.with(connection, |connection, events| connection.reply(stream, status, body, events))?.map_err(refused)?;
+        self.transmit_some();
+        Ok(())
     }
 
     /// Open a stream: its number, or `None` when an event under `token` will tell it.

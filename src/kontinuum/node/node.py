@@ -46,16 +46,6 @@ CONTACT_RENEW_S = 6 * 3600.0
 _PATH_CHANGES = ("established", "abandoned", "available", "backup", "observed")
 """Names of path changes, by the engine's numbers."""
 
-_CALL_COUNTS = {
-    "call ok": ("outgoing", "ok"),
-    "call failed": ("outgoing", "failed"),
-    "call timed out": ("outgoing", "timed_out"),
-    "answer ok": ("incoming", "ok"),
-    "answer failed": ("incoming", "failed"),
-    "answer unwanted": ("incoming", "unwanted"),
-}
-"""Direction and outcome, by the names under which the calls are counted."""
-
 _log = RoomLogger("node")
 
 
@@ -383,7 +373,7 @@ class Node:
             inbound=self._counts["inbound"],
             outbound=self._counts["outbound"],
             evicted=self._counts["evicted"],
-            calls={_CALL_COUNTS[key]: count for key, count in self._rpc.counts.items()},
+            calls=self._rpc.counts,
             handlers=self._rpc.handlers_at_work,
             known_peers=len(self._neighbours.store),
         )

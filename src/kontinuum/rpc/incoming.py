@@ -68,12 +68,16 @@ class Handlers:
 
     Args:
         options: The limits.
-        counts: Outcomes are counted here.
     """
 
-    def __init__(self, options: RpcOptions, counts: Counter[str]) -> None:
+    def __init__(self, options: RpcOptions) -> None:
+        self.ok = 0
+        """Calls that a handler answered."""
+        self.failed = 0
+        """Calls that were answered with an error."""
+        self.unwanted = 0
+        """Answers whose caller had given up."""
         self._options = options
-        self._counts = counts
         self._loop: asyncio.AbstractEventLoop
         self._starter: Starter
         self._jobs: Deadlines[tuple[int, int], _Job] = Deadlines()
@@ -271,9 +275,12 @@ class Handlers:
         try:
             endpoint.native.reply(connection.id, stream, status, body)
         except BrokenPipeError:
-            self._counts["answer unwanted"] += 1  # The caller gave up, or is gone.
+            self.unwanted += 1  # The caller gave up, or is gone.
             return
-        self._counts["answer ok" if status == 0 else "answer failed"] += 1
+        if status == 0:
+            self.ok += 1
+        else:
+            self.failed += 1
         endpoint.touch()
 
     # --- streams ---

@@ -7,7 +7,6 @@ Bounds: RpcOptions; requests and replies have at most MESSAGE_BYTES_MAX bytes.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -24,9 +23,7 @@ class RpcService:
     """
 
     def __init__(self, options: RpcOptions | None = None) -> None:
-        self.counts: Counter[str] = Counter()
-        """Calls made and answered, by outcome; shown as metrics."""
-        self._handlers = Handlers(options or RpcOptions(), self.counts)
+        self._handlers = Handlers(options or RpcOptions())
         self._calls: OutgoingCalls
         self.connection_opened: Callable[[Connection], None] = lambda _connection: None
         self.connection_closed: Callable[[Connection, CloseReason], None] = lambda _connection, _reason: None
@@ -57,6 +54,19 @@ class RpcService:
         self._handlers.add_for_streams(protocol, function, messages=messages)
 
     @property
+    def counts(self) -> dict[tuple[str, str], int]:
+        """Calls by direction (``outgoing``, ``incoming``) and outcome."""
+        calls, handlers = self._calls, self._handlers
+        return {
+            ("outgoing", "ok"): calls.ok,
+            ("outgoing", "failed"): calls.failed,
+            ("outgoing", "timed_out"): calls.timed_out,
+            ("incoming", "ok"): handlers.ok,
+            ("incoming", "failed"): handlers.failed,
+            ("incoming", "unwanted"): handlers.unwanted,
+        }
+
+    @property
     def handlers_at_work(self) -> int:
         """Handlers that wait for something, of calls and of streams."""
         return self._handlers.at_work
@@ -83,7 +93,7 @@ class RpcService:
         """To be called within the loop that will run everything, before the endpoint is made."""
         loop = asyncio.get_running_loop()
         self._handlers.start(loop)
-        self._calls = OutgoingCalls(loop, self.counts)
+        self._calls = OutgoingCalls(loop)
 
     async def close(self) -> None:
         """Stop all handlers and wait for them; to be called before the endpoint closes."""
