@@ -33,7 +33,8 @@ def open_initial(datagram: bytes, original_destination: bytes | None = None) -> 
     """The frames of the Initial packet at the start of ``datagram``.
 
     Args:
-        original_destination: The client's first destination id; by default the one of this packet.
+        datagram: As it travelled.
+        original_destination: The client's first destination id, for a packet of the server.
     """
     assert datagram[0] & 0xF0 == 0xC0, "an Initial"
     end = 6 + datagram[5]

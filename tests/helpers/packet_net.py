@@ -1,6 +1,6 @@
-"""Native endpoints without sockets, joined by links that delay, lose, repeat and reorder, under virtual time.
+"""Native endpoints without sockets, under virtual time, joined by links that delay, lose, repeat and reorder.
 
-The real engine runs here, packet for packet as on a socket; only the clock and the wires are ours. One run is a
+The real engine runs here, packet for packet as on a socket; only clock and wires are ours. One run is a
 function of its seed: ``PacketNet.log`` can be compared with that of another run.
 """
 
@@ -59,6 +59,14 @@ class Host:
     deadline: float | None = None
     driven_at: float = -1.0
 
+    def open(
+        self, connection: int, token: int = 1, *, messages: bool = False, bidirectional: bool = True
+    ) -> int:
+        """Open a stream that the peer allows at once."""
+        stream = self.native.open(connection, token, b"a/b", messages, bidirectional)
+        assert stream is not None
+        return stream
+
     def of(self, kind: int) -> list[Event]:
         """The events of one kind so far."""
         return [event for event in self.events if event[0] == kind]
@@ -69,7 +77,7 @@ class PacketNet:
 
     def __init__(self, seed: int = 0, **defaults: Any) -> None:
         self.now = 0.0
-        self.rng = random.Random(seed)
+        self.rng = random.Random(seed)  # noqa: S311 -- chance of a simulation
         self.seed = seed
         self.hosts: dict[str, Host] = {}
         self.log: list[Packet] = []
@@ -179,7 +187,7 @@ class PacketNet:
 
 
 def visible_ids(datagram: bytes) -> bytes:
-    """The connection ids of the first header: both of a long one, eight bytes of a short one (RFC 9000, 17)."""
+    """The ids in the first header: both of a long one, eight bytes of a short one (RFC 9000, section 17)."""
     if not datagram[0] & 0x80:
         return datagram[1:9]
     destination = 6 + datagram[5]

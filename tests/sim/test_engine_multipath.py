@@ -1,4 +1,4 @@
-"""Two links between two endpoints: one is cut, comes back, or only waits; the traffic never notices for long."""
+"""Two links between two endpoints: one is cut, comes back, or only waits; traffic goes on within seconds."""
 
 import pytest
 
@@ -28,10 +28,10 @@ class Pair:
         self.near, self.far = Application(self.alice), Application(self.bob)
         if settings["paths_max"] != 1:
             net.run(0.1)  # The peer's connection ids for further paths come after the handshake.
-            self.reserve = self.alice.native.open_path(self.ours, *BOB_2, True)
+            self.reserve = self.alice.native.open_path(self.ours, *BOB_2, backup=True)
             net.run(until=lambda: all(self.changes(host, ESTABLISHED) for host in (self.alice, self.bob)))
             # Both sides: each chooses for what it sends.
-            self.bob.native.set_path_backup(self.theirs, self.reserve, True)
+            self.bob.native.set_path_backup(self.theirs, self.reserve, backup=True)
 
     @staticmethod
     def changes(host: Host, change: int) -> list[int]:
@@ -63,8 +63,7 @@ def test_a_cut_link_costs_less_than_three_seconds_and_no_byte(seed, loss):
     three seconds, every byte arrives once and in order, and the connection is the same.
     """
     pair = Pair(seed, loss=loss)
-    bulk = pair.alice.native.open(pair.ours, 1, b"bulk", False, False)
-    assert bulk is not None
+    bulk = pair.alice.open(pair.ours, bidirectional=False)
     pair.alice.native.write(pair.ours, bulk, BULK)
     pair.alice.native.finish(pair.ours, bulk)
     pair.net.run(until=lambda: len(pair.far.data.get(bulk, b"")) > 100_000)
@@ -113,7 +112,7 @@ def test_a_link_that_comes_back_is_used_again():
     assert pair.call(12, within_s=1) < 0.2
 
     pair.cut(cut=False)
-    again = pair.alice.native.open_path(pair.ours, *BOB_1, False)
+    again = pair.alice.native.open_path(pair.ours, *BOB_1, backup=False)
     pair.net.run(
         until=lambda: all(again in pair.changes(h, ESTABLISHED) for h in (pair.alice, pair.bob)), for_s=2
     )
@@ -178,5 +177,5 @@ def test_only_the_dialler_opens_paths():
     """
     pair = Pair()
     with pytest.raises(OSError, match=r"(?i)server"):
-        pair.bob.native.open_path(pair.theirs, *ALICE_1, False)
+        pair.bob.native.open_path(pair.theirs, *ALICE_1, backup=False)
     pair.call(1, within_s=1)

@@ -26,9 +26,7 @@ class Pair:
 
     def open(self, *, messages: bool) -> int:
         """A stream from alice to bob."""
-        stream = self.alice.native.open(self.ours, 1, b"a/b", messages, True)
-        assert stream is not None
-        return stream
+        return self.alice.open(self.ours, messages=messages)
 
     def warm_up(self) -> None:
         """Send enough for a congestion window of thousands of small packets."""
@@ -128,7 +126,7 @@ def test_handlers_that_pause_for_minutes_keep_the_connection_and_answer_every_ca
 @pytest.mark.parametrize("reading", [True, False], ids=["reading", "paused"])
 def test_one_lost_packet_before_thousands_of_small_ones_loses_nothing(size, messages, reading):
     """
-    One packet is lost, and for two seconds, in which thousands of small ones follow it, nobody knows: they wait
+    One packet is lost, and for two seconds, in which thousands of small ones follow, nobody knows: they wait
     behind the gap, and the credit keeps them fewer than the engine's 2,048 chunks.
     """
     pair = Pair(keep_alive_s=100, idle_timeout_s=300)
@@ -186,7 +184,7 @@ def test_a_local_close_is_told_at_once_and_once():
     assert [event[1:] for event in pair.alice.of(CLOSED)] == [(pair.ours, None, 0, 77, "done")]
     for act in (
         lambda: pair.alice.native.call(pair.ours, 6, b"echo", 0, b""),
-        lambda: pair.alice.native.open(pair.ours, 6, b"a", False, True),
+        lambda: pair.alice.open(pair.ours),
         lambda: pair.alice.native.send_datagram(pair.ours, b"x"),
     ):
         with pytest.raises(BrokenPipeError):
@@ -280,7 +278,7 @@ def test_stream_credit_does_not_leak(lossy):
             case 5:  # refused: its body is longer than a name allows
                 native.call(pair.ours, n, b"n" * 129, 0, b"x")
             case 6 | 7 | 8:
-                stream = native.open(pair.ours, n, b"a/b", n % 4 == 0, n % 3 == 0)
+                stream = native.open(pair.ours, n, b"a/b", messages=n % 4 == 0, bidirectional=n % 3 == 0)
                 pair.net.run(until=lambda n=n, s=stream: s is not None or n in pair.near.opened, for_s=30)
                 stream = stream if stream is not None else pair.near.opened[n]
                 native.write(pair.ours, stream, b"data" * 100)
@@ -293,7 +291,7 @@ def test_stream_credit_does_not_leak(lossy):
                     native.finish(pair.ours, stream)
                 native.stop(pair.ours, stream, 1)
             case 9:  # both sides change their minds
-                stream = native.open(pair.ours, n, b"a/b", False, True)
+                stream = native.open(pair.ours, n, b"a/b", messages=False, bidirectional=True)
                 pair.net.run(until=lambda n=n, s=stream: s is not None or n in pair.near.opened, for_s=30)
                 stream = stream if stream is not None else pair.near.opened[n]
                 native.write(pair.ours, stream, b"data")
