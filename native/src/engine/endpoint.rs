@@ -259,6 +259,14 @@ impl Engine {
             }
         }
         self.socket = Some(socket);
+        // Retry, refusals and version negotiation answer a datagram while the socket is taken: send them now.
+        for Outgoing { destination, source, datagrams } in std::mem::take(&mut self.outgoing) {
+            for datagram in datagrams {
+                let transmit =
+                    Transmit { destination, ecn: None, size: datagram.len(), segment_size: None, src_ip: source };
+                self.send(&transmit, &datagram);
+            }
+        }
         more
     }
 
