@@ -37,6 +37,9 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 /// Sent and not yet acknowledged, in bytes, for one connection.
 const SEND_WINDOW_BYTES: u64 = 8 << 20;
 
+/// Closed connections are forgotten at multiples of this.
+const DRAIN_STEP: Duration = Duration::from_millis(100);
+
 /// Datagrams that wait for packets, in bytes, each direction of a connection.
 const DATAGRAM_BUFFER_BYTES: usize = 1 << 20;
 
@@ -55,6 +58,7 @@ pub struct Engine {
     endpoint: noq_proto::Endpoint,
     connections: Vec<Option<Box<Connection>>>,
     serial: u64,
+    epoch: Option<Instant>,
     dirty: Vec<usize>,
     timers: BTreeSet<(Instant, usize)>,
     client: tls::raw_key::Configs,
@@ -114,6 +118,7 @@ impl Engine {
             endpoint: noq_proto::Endpoint::new(Arc::new(endpoint_config), server, allow_mtud),
             connections: Vec::new(),
             serial: 0,
+            epoch: None,
             dirty: Vec::new(),
             timers: BTreeSet::new(),
             client: configs,
@@ -339,11 +344,41 @@ impl Engine {
         !self.dirty.is_empty()
     }
 
+    /// Serve timers and connections, without transmitting: what the events bring about, replies above
+    /// all, then leaves in the same packets as the acknowledgements.
+    pub fn settle(&mut self, now: Instant) {
+        self.expire(now);
+        let mut index = 0;
+        while let Some(&dirty) = self.dirty.get(index) {
+            // A handshake's outcome has consequences here; `drive` knows them.
+            if let Some(connection) = self.connections.get_mut(dirty).and_then(Option::as_mut)
+                && connection.phase == Phase::Open
+            {
+                connection.poll(now, &self.paths, &mut self.events);
+            }
+            index += 1;
+        }
+    }
+
     /// Serve timers, connections and transmissions. Returns whether work is left over.
     pub fn drive(&mut self, now: Instant) -> bool {
         if let Some(socket) = &mut self.socket {
             socket.flush();
         }
+        self.expire(now);
+        let mut work = std::mem::take(&mut self.dirty);
+        for index in work.drain(..) {
+            if let Some(connection) = self.connections.get_mut(index).and_then(Option::take) {
+                self.connections[index] = self.drive_one(now, index, connection);
+            }
+        }
+        if self.dirty.is_empty() {
+            self.dirty = work; // Keeps the allocation.
+        }
+        !self.dirty.is_empty()
+    }
+
+    fn expire(&mut self, now: Instant) {
         while let Some(&(at, index)) = self.timers.first() {
             if at > now {
                 break;
@@ -355,16 +390,6 @@ impl Engine {
             }
             self.touch(index);
         }
-        let mut work = std::mem::take(&mut self.dirty);
-        for index in work.drain(..) {
-            if let Some(connection) = self.connections.get_mut(index).and_then(Option::take) {
-                self.connections[index] = self.drive_one(now, index, connection);
-            }
-        }
-        if self.dirty.is_empty() {
-            self.dirty = work; // Keeps the allocation.
-        }
-        !self.dirty.is_empty()
     }
 
     /// Returns the connection unless it is gone for good.
@@ -412,7 +437,11 @@ impl Engine {
             connection.close_with(CloseKind::OurTransport, 0, text, &mut self.events);
             return None;
         }
-        let deadline = connection.next_deadline();
+        let mut deadline = connection.next_deadline();
+        if connection.phase == Phase::Closed {
+            let epoch = *self.epoch.get_or_insert(now);
+            deadline = deadline.map(|at| end_of_drain(epoch, at));
+        }
         if deadline != connection.deadline {
             if let Some(at) = connection.deadline {
                 self.timers.remove(&(at, index));
@@ -483,6 +512,12 @@ impl Engine {
             datagrams: contents.chunks(segment).map(<[u8]>::to_vec).collect(),
         });
     }
+}
+
+/// A closed connection only waits to be forgotten: many are forgotten in one wake-up.
+fn end_of_drain(epoch: Instant, at: Instant) -> Instant {
+    let steps = at.saturating_duration_since(epoch).as_nanos().div_ceil(DRAIN_STEP.as_nanos());
+    epoch + DRAIN_STEP * u32::try_from(steps).unwrap_or(u32::MAX)
 }
 
 fn transport_config(options: &Options) -> Result<TransportConfig, Box<dyn Error + Send + Sync>> {

@@ -19,9 +19,7 @@ pub const ALPN_KONTINUUM: &[u8] = b"kontinuum/1";
 /// AES-128-GCM comes first, as in browsers: its SHA-256 key schedule takes a fifth off a handshake, and
 /// against it no attack is known that AES-256 would stop (docs/adr/0006).
 pub fn provider(post_quantum: bool) -> Arc<CryptoProvider> {
-    use aws_lc_rs::cipher_suite::{
-        TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256,
-    };
+    use aws_lc_rs::cipher_suite::{TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256};
     use aws_lc_rs::kx_group::{X25519, X25519MLKEM768};
     let cipher_suites = vec![TLS13_AES_128_GCM_SHA256, TLS13_CHACHA20_POLY1305_SHA256, TLS13_AES_256_GCM_SHA384];
     let kx_groups = if post_quantum { vec![X25519MLKEM768, X25519] } else { vec![X25519] };
