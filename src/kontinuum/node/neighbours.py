@@ -333,9 +333,10 @@ class Neighbours:
             except KontinuumError as error:
                 _log.debug("a contact is of no use", peer=contact.peer_id.short, reason=str(error))
 
-    def _answer_hello(self, _peer: PeerId, data: bytes) -> bytes:
+    def _answer_hello(self, peer: PeerId, data: bytes) -> bytes:
         with contextlib.suppress(KontinuumError):
-            self.add_contact(Contact.decode(data))
+            if (theirs := Contact.decode(data)).peer_id == peer:
+                self.add_contact(theirs)
         return self._own_contact().encode()
 
     def _answer_contacts(self, peer: PeerId, _data: bytes) -> bytes:
