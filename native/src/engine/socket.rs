@@ -189,3 +189,65 @@ impl Socket {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn socket() -> Socket {
+        Socket::bind("127.0.0.1:0".parse().unwrap(), 1452).unwrap()
+    }
+
+    fn batch(to: &Socket, contents: &[u8]) -> noq_proto::Transmit {
+        let destination = to.local_address().unwrap();
+        noq_proto::Transmit { destination, ecn: None, size: contents.len(), segment_size: None, src_ip: None }
+    }
+
+    fn received(socket: &mut Socket) -> Vec<Vec<u8>> {
+        let mut all = vec![];
+        let deadline = std::time::Instant::now() + std::time::Duration::from_millis(200);
+        while std::time::Instant::now() < deadline {
+            socket.receive(|datagram| all.push(datagram.data.to_vec()));
+        }
+        all
+    }
+
+    /// Loopback never fills a send buffer, so the first batch is put behind it by hand.
+    #[test]
+    fn what_waits_for_the_kernel_is_sent_in_order_before_anything_newer() {
+        let (mut from, mut to) = (socket(), socket());
+        let destination = to.local_address().unwrap();
+        let first = Blocked { destination, ecn: None, segment_size: None, source: None, contents: b"first".to_vec() };
+        from.blocked.push_back(first);
+        assert!(from.wants_write());
+        for contents in [&b"second"[..], b"third"] {
+            from.send(&batch(&to, contents), contents);
+        }
+        assert_eq!((from.blocked.len(), received(&mut to).len()), (3, 0));
+        from.flush();
+        assert!(!from.wants_write());
+        assert_eq!(received(&mut to), [&b"first"[..], b"second", b"third"]);
+        assert_eq!(from.counters[3], 0);
+    }
+
+    #[test]
+    fn what_waits_for_the_kernel_is_bounded_and_the_oldest_goes() {
+        let (mut from, to) = (socket(), socket());
+        let destination = to.local_address().unwrap();
+        let first = Blocked { destination, ecn: None, segment_size: None, source: None, contents: vec![0] };
+        from.blocked.push_back(first);
+        for _ in 0..BLOCKED_BATCHES_MAX + 9 {
+            from.send(&batch(&to, &[1]), &[1]);
+        }
+        assert_eq!((from.blocked.len(), from.counters[3]), (BLOCKED_BATCHES_MAX, 10));
+        assert_eq!(from.blocked[0].contents, [1]);
+    }
+
+    #[test]
+    fn a_batch_that_no_datagram_holds_is_dropped_and_counted() {
+        let (mut from, to) = (socket(), socket());
+        let contents = vec![0; GSO_BYTES_MAX + 1];
+        from.send(&batch(&to, &contents), &contents);
+        assert_eq!((from.wants_write(), from.counters[3]), (false, 1));
+    }
+}

@@ -2,9 +2,9 @@
 
 use rustls::KeyLog;
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -12,9 +12,10 @@ use std::sync::Mutex;
 pub struct KeyLogAt(Mutex<File>);
 
 impl KeyLogAt {
-    /// Append to `path`, which is created with mode 0600.
+    /// Append to `path`, which has mode 0600 from then on, whoever created it.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        file.set_permissions(Permissions::from_mode(0o600))?;
         Ok(Self(Mutex::new(file)))
     }
 }
