@@ -360,7 +360,7 @@ class TestLoss:
             assert all(isinstance(result, ConnectionLostError) for result in results[:-1])
             assert results[-1].code == CloseCode.NONE
             assert sum(isinstance(result, ConnectionLostError) for result in opened) > 0
-            for act in (lambda: writer.write(b"x"), lambda: readers[0].read(), lambda: messages.send(b"x")):
+            for act in (lambda: writer.write(b"x"), readers[0].read, lambda: messages.send(b"x")):
                 with pytest.raises(ConnectionLostError):
                     await act()
             await writer.finish()
