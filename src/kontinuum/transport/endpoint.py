@@ -9,7 +9,10 @@ Trust:  an error while an event is handled costs that event, never the endpoint.
 """
 
 import asyncio
+import contextlib
 import errno
+import os
+import re
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from kontinuum import _native
@@ -41,6 +44,16 @@ ALPN = "kontinuum/1"
 
 _MORE, _WANTS_WRITE = 1, 2
 """Flags of a pump: work is left over; the socket's buffer is full."""
+
+_CANCELLED = 1
+"""Stream code: it is no longer wanted. native/src/engine/event.rs."""
+
+CLOSE_DRAIN_S = 2.0
+"""Seconds that closing waits for peers to acknowledge what was finished: the last reply, the end of a file. Our
+choice: some round trips to anywhere; a peer that does not answer does not hold a node up for longer."""
+
+_DRAIN_STEP_S = 0.002
+"""Seconds between two looks at what is still unacknowledged."""
 
 _TIMER_SLACK_S = 0.0005
 """A timer is only armed again when it would be earlier by more than this: arming costs more than waking."""
@@ -111,11 +124,13 @@ class Endpoint:
         try:
             self.native = _native.Endpoint(key_pair.seed, bind, self.options.native())
         except OSError as error:
-            if error.errno == errno.EADDRINUSE:
+            code = _os_error(error)
+            if code == errno.EADDRINUSE:
                 raise AddressInUseError(
                     f"UDP port {bind[1]} of {bind[0]} is in use by another program"
                 ) from None
-            raise UnavailableError(f"no UDP socket on {bind[0]} port {bind[1]}: {error.strerror}") from None
+            why = os.strerror(code) if code else str(error)
+            raise UnavailableError(f"no UDP socket on {bind[0]} port {bind[1]}: {why}") from None
         self.local_address = self.native.local_address
         self._upcalls = upcalls
         self._past = [0, 0, 0, 0]
@@ -160,9 +175,12 @@ class Endpoint:
         if self._closed:
             raise MisuseError("the endpoint is closed")
         token = self.next_token()
+        try:
+            connection_id = self.native.connect(token, address[0], address[1], peer_id, alpn.encode())
+        except (ValueError, OverflowError):
+            raise MisuseError(f"not an IP address and a port: {address!r}") from None
         future: asyncio.Future[Connection] = self.loop.create_future()
         self._dials[token] = future
-        connection_id = self.native.connect(token, address[0], address[1], peer_id, alpn.encode())
         self.touch()
         try:
             async with asyncio.timeout(timeout_s):
@@ -177,12 +195,23 @@ class Endpoint:
                 self._quietly_close(connection_id)
 
     async def close(self, code: int = CloseCode.SHUTDOWN, reason: str = "shutdown") -> None:
-        """End all connections, tell the peers, and give the socket back. A second call does nothing."""
+        """End all connections, tell the peers, and give the socket back. A second call does nothing.
+
+        What was finished before arrives: closing waits for its acknowledgement, at most CLOSE_DRAIN_S.
+        """
         if self._closed:
             return
+        self._flush_now()
+        drained_by = self.loop.time() + CLOSE_DRAIN_S
+        while not self._closed and self.native.unacknowledged() and self.loop.time() < drained_by:
+            await asyncio.sleep(_DRAIN_STEP_S)
         for connection in list(self.connections.values()):
             connection.close(code, reason)
         self._flush_now()
+        while self._writing and self.loop.time() < drained_by:  # The socket's buffer is full.
+            await asyncio.sleep(_DRAIN_STEP_S)
+        if self._closed:
+            return
         self._closed = True
         self.loop.remove_reader(self._socket_fd)
         self.loop.remove_reader(self._guard_fd)
@@ -240,6 +269,13 @@ class Endpoint:
     def forget_open(self, token: int) -> None:
         """Nobody waits for that stream any more."""
         del self._opens[token]
+
+    def give_up_stream(self, connection_id: int, stream_id: int) -> None:
+        """A stream was opened and nobody wants it any more."""
+        with contextlib.suppress(BrokenPipeError):
+            self.native.reset(connection_id, stream_id, _CANCELLED)
+            self.native.stop(connection_id, stream_id, _CANCELLED)
+        self.touch()
 
     # --- the loop ---
 
@@ -318,25 +354,26 @@ class Endpoint:
         )  # Whatever is written now is flushed below.
         asked = False
         rest = iter(events)
-        while True:
-            try:
-                for event in rest:
-                    kind = event[0]
-                    if kind == reply:
-                        on_reply(event[1], event[2], event[3])
-                    elif kind == call:
-                        asked = True
-                        connection = connections.get(event[1])
-                        if connection is not None:
-                            on_call(connection, event[2], event[3], event[4], event[5])
-                    else:
-                        handlers[kind](*event[1:])
-                break
-            except Exception as error:  # noqa: BLE001
-                # A bug of ours must cost one event, not the node: go on with the rest.
-                _log.error("an event could not be handled", exc_info=error)
-        self.flush_scheduled = scheduled
-        return asked
+        try:
+            while True:
+                try:
+                    for event in rest:
+                        kind = event[0]
+                        if kind == reply:
+                            on_reply(event[1], event[2], event[3])
+                        elif kind == call:
+                            asked = True
+                            connection = connections.get(event[1])
+                            if connection is not None:
+                                on_call(connection, event[2], event[3], event[4], event[5])
+                        else:
+                            handlers[kind](*event[1:])
+                    return asked
+                except Exception as error:  # noqa: BLE001
+                    # A bug of ours must cost one event, not the node: go on with the rest.
+                    _log.error("an event could not be handled", exc_info=error)
+        finally:
+            self.flush_scheduled = scheduled
 
     # --- events ---
 
@@ -362,10 +399,7 @@ class Endpoint:
         if future is not None and not future.done():
             future.set_result(stream_id)
             return
-        # Whoever wanted it was cancelled meanwhile.
-        self.native.reset(connection_id, stream_id, 1)
-        self.native.stop(connection_id, stream_id, 1)
-        self.touch()
+        self.give_up_stream(connection_id, stream_id)  # Whoever wanted it was cancelled meanwhile.
 
     def _on_accepted(
         self,
@@ -437,18 +471,21 @@ class Endpoint:
         self._make_room(connection)
 
     def _make_room(self, newcomer: Connection) -> None:
-        if len(self.connections) <= self.options.connections_max:
-            return
-        uses = (
-            Use(other.id, other.outbound, other.is_busy, other.last_used)
-            for other in self.connections.values()
-            if other is not newcomer and other.close_reason is None
-        )
-        victim = least_useful(uses)
-        if victim is None:
-            newcomer.close(CloseCode.FULL, "too many connections")
-        else:
+        others = [
+            other for other in self.connections.values() if other is not newcomer and not other.is_closing
+        ]
+        excess = len(others) + 1 - self.options.connections_max
+        while excess > 0:
+            victim = least_useful(
+                Use(other.id, other.outbound, other.is_busy, other.last_used)
+                for other in others
+                if not other.is_closing
+            )
+            if victim is None:
+                newcomer.close(CloseCode.FULL, "too many connections")
+                return
             self.connections[victim].close(CloseCode.EVICTED, "idle, and another peer needs the place")
+            excess -= 1
 
     def _on_closed(self, connection_id: int, token: int | None, kind: int, code: int, text: str) -> None:
         reason = CloseReason(CloseKind(kind), code, text)
@@ -478,3 +515,9 @@ class Endpoint:
         except BrokenPipeError:
             return
         self.touch()
+
+
+def _os_error(error: OSError) -> int:
+    """The number of an error that came through the engine, which has it only in its words."""
+    found = re.search(r"os error (\d+)", str(error))
+    return error.errno or (int(found[1]) if found else 0)
