@@ -225,6 +225,11 @@ impl Endpoint {
         self.run(py, false)
     }
 
+    /// Streams that we finished and whose end the peer has not acknowledged yet.
+    fn unacknowledged(&self) -> usize {
+        self.engine().unacknowledged()
+    }
+
     /// The guard woke the loop: acknowledge, and say how often it had to step in.
     fn guard_acknowledge(&self) -> u64 {
         let guard = self.guard.lock().expect("nobody panics with the guard");

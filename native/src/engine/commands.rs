@@ -82,19 +82,27 @@ impl Connection {
         if self.opening.len() >= OPENING_MAX {
             return Err(Refusal::Full);
         }
+        if opening.kind == Kind::Call {
+            self.calls.insert(opening.token, None);
+        }
         self.opening.push_back(opening);
         Ok(None)
     }
 
     /// The caller no longer wants the reply to `token`.
     pub fn cancel(&mut self, token: u64) {
-        self.opening.retain(|opening| opening.token != token || opening.kind != Kind::Call);
-        let found = self
-            .streams
-            .iter()
-            .find(|(_, stream)| stream.kind == Some(Kind::Call) && !stream.inbound && stream.token == token);
-        if let Some((&id, _)) = found {
-            self.abandon(id, code::CANCELLED);
+        match self.calls.remove(&token) {
+            None => {}
+            Some(Some(id)) => self.abandon(id, code::CANCELLED),
+            Some(None) => {
+                self.unwanted += 1;
+                // Swept when half of what waits is unwanted, so that giving up many calls stays cheap.
+                if self.unwanted * 2 > self.opening.len() {
+                    let calls = &self.calls;
+                    self.opening.retain(|opening| opening.kind != Kind::Call || calls.contains_key(&opening.token));
+                    self.unwanted = 0;
+                }
+            }
         }
     }
 
@@ -213,6 +221,20 @@ impl Connection {
         }
         // The oldest queued datagram makes room: a late one is worth less than a new one.
         self.quic.datagrams().send(data, true).map_err(|_| Refusal::TooLarge)
+    }
+
+    /// Streams whose end the peer has not acknowledged yet.
+    pub fn unacknowledged(&mut self) -> usize {
+        if self.phase != Phase::Open {
+            return 0;
+        }
+        let still_open = self.streams.iter().filter(|(id, stream)| match &stream.send {
+            Some(send) => !send.finish,
+            // A request that is not whole yet will be answered on a half that QUIC counts already.
+            None => stream.inbound && id.dir() == Dir::Bi && stream.kind.is_none_or(|kind| kind == Kind::Call),
+        });
+        let still_open = still_open.count();
+        self.quic.streams().send_streams().saturating_sub(still_open)
     }
 
     /// End the connection.

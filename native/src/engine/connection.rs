@@ -79,12 +79,18 @@ pub struct Connection {
     pub(super) token: Option<u64>,
     pub(super) phase: Phase,
     pub(super) dirty: bool,
+    /// It takes one of the places for connections.
+    pub(super) counted: bool,
     pub(super) deadline: Option<Instant>,
     pub(super) handshake: Option<Box<ServerHandshake>>,
     /// An accepted handshake in progress: it counts as half open, and must be done by then.
     pub(super) half_open: Option<Instant>,
     pub(super) streams: FxHashMap<StreamId, Stream>,
     pub(super) opening: VecDeque<Opening>,
+    /// Calls of ours in progress, by token; without a stream while they wait for one.
+    pub(super) calls: FxHashMap<u64, Option<StreamId>>,
+    /// Calls among `opening` that are no longer wanted.
+    pub(super) unwanted: usize,
     address: SocketAddr,
     control: Option<StreamId>,
     /// Streams of the peer that are not forgotten yet, by direction.
@@ -128,11 +134,14 @@ impl Connection {
             token,
             phase: Phase::Handshaking,
             dirty: false,
+            counted: true,
             deadline: None,
             handshake: None,
             half_open: None,
             streams: FxHashMap::default(),
             opening: VecDeque::new(),
+            calls: FxHashMap::default(),
+            unwanted: 0,
             address,
             control: None,
             inbound: [0; 2],
@@ -232,6 +241,7 @@ impl Connection {
         self.phase = Phase::Closed;
         self.streams = FxHashMap::default();
         self.opening = VecDeque::new();
+        self.calls = FxHashMap::default();
         self.accept = [false; 2];
         self.held = 0;
         self.probe_at = None;
@@ -277,8 +287,12 @@ impl Connection {
 
     /// The one place where a stream is forgotten.
     fn forget(&mut self, id: StreamId) {
-        if self.streams.remove(&id).is_some_and(|stream| stream.inbound) {
-            self.inbound[id.dir() as usize] -= 1;
+        match self.streams.remove(&id) {
+            Some(stream) if stream.inbound => self.inbound[id.dir() as usize] -= 1,
+            Some(stream) if stream.kind == Some(Kind::Call) => {
+                self.calls.remove(&stream.token);
+            }
+            _ => {}
         }
     }
 
@@ -575,6 +589,11 @@ impl Connection {
                 index += 1;
                 continue;
             }
+            if opening.kind == Kind::Call && !self.calls.contains_key(&opening.token) {
+                self.opening.remove(index);
+                self.unwanted -= 1;
+                continue;
+            }
             let Some(id) = self.quic.streams().open(dir) else { return };
             let opening = self.opening.remove(index).expect("looked at it");
             self.begin(id, &opening, events);
@@ -592,6 +611,7 @@ impl Connection {
                 send.push_raw(opening.body.clone());
             }
             send.finish = true;
+            self.calls.insert(opening.token, Some(id));
         }
         let stream = Stream {
             token: opening.token,

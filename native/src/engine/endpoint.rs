@@ -68,6 +68,8 @@ pub struct Engine {
     initial_ids: Option<Arc<Mutex<SeededCids>>>,
     admission: Admission,
     half_open: usize,
+    /// Connections that are not closed.
+    live: usize,
     paths: PathTimes,
     options: Options,
     buffer: Vec<u8>,
@@ -128,6 +130,7 @@ impl Engine {
             initial_ids,
             admission: Admission::new(&options),
             half_open: 0,
+            live: 0,
             paths: PathTimes { idle: options.path_idle, keep_alive: options.path_keep_alive },
             options,
             buffer: Vec::with_capacity(64 << 10),
@@ -155,6 +158,11 @@ impl Engine {
     /// Bytes held for all peers.
     pub fn held(&self) -> usize {
         self.connections.iter().flatten().map(|connection| connection.held()).sum()
+    }
+
+    /// Streams of all connections whose end the peer has not acknowledged yet.
+    pub fn unacknowledged(&mut self) -> usize {
+        self.connections.iter_mut().flatten().map(|connection| connection.unacknowledged()).sum()
     }
 
     /// When [`Self::drive`] is due, if it is.
@@ -199,7 +207,7 @@ impl Engine {
         peer: &[u8; 32],
         alpn: &[u8],
     ) -> Result<u64, String> {
-        if self.open_connections() >= self.options.connections_max {
+        if self.live >= self.options.connections_max {
             return Err("as many connections are open as are allowed".into());
         }
         let quic = if alpn == tls::ALPN_KONTINUUM {
@@ -237,6 +245,7 @@ impl Engine {
         }
         let connection = Connection::new(quic, id, token, to, &self.options);
         self.connections[index] = Some(Box::new(connection));
+        self.live += 1;
         self.touch(index);
         id
     }
@@ -305,7 +314,8 @@ impl Engine {
 
     fn on_incoming(&mut self, now: Instant, incoming: Incoming, initial: Option<ClientInitial>, buffer: &mut Vec<u8>) {
         let (from, proven) = (incoming.remote_address(), incoming.remote_address_validated());
-        let open = self.open_connections();
+        // Those that only wait to be forgotten take no place, unless they are as many again.
+        let open = self.live.max(self.open_connections() / 2);
         let response = match self.admission.judge(now, from, proven, self.half_open, open) {
             Verdict::Accept => match self.endpoint.accept(incoming, now, buffer, None) {
                 Ok((handle, quic)) => {
@@ -428,6 +438,9 @@ impl Engine {
         }
         if (gone || connection.phase != Phase::Handshaking) && connection.half_open.take().is_some() {
             self.half_open -= 1;
+        }
+        if (gone || connection.phase == Phase::Closed) && std::mem::take(&mut connection.counted) {
+            self.live -= 1;
         }
         if gone {
             if let Some(at) = connection.deadline {

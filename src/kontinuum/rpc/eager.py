@@ -61,7 +61,8 @@ class Starter:
             The task that goes on with it, or ``None`` when it has ended.
 
         Raises:
-            CancelledError: ``work`` gave itself up in its first step. It must raise nothing else.
+            CancelledError: ``work`` gave itself up in its first step.
+            BaseException: Whatever else it raised there; it should raise nothing.
         """
         if asyncio.current_task(self._loop) is not None:  # An endpoint that is being closed by a task.
             return self._loop.create_task(work)
@@ -72,6 +73,9 @@ class Starter:
             waits_for = spare.context.run(work.send, None)
         except StopIteration:
             pass
+        except BaseException:
+            spare.task.cancel()
+            raise
         else:
             if spare.task.cancelling():
                 # It cancelled itself, and the spare with it: another task tells it so.

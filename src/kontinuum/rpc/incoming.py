@@ -19,8 +19,8 @@ from kontinuum.identity import PeerId
 from kontinuum.rpc.deadlines import NEVER, Deadlines
 from kontinuum.rpc.eager import Starter
 from kontinuum.rpc.errors import CallError, Status, StreamCode
-from kontinuum.rpc.outgoing import protocol_name
 from kontinuum.transport import MESSAGE_BYTES_MAX, Connection, MessageStream, Stream
+from kontinuum.transport.protocols import protocol_name
 
 HANDLER_STOP_S = 5.0
 """Seconds that a handler may take to end after the node has asked it to. Our choice; beyond it the node
@@ -154,16 +154,10 @@ class Handlers:
             else:
                 self._answer(connection, stream, Status.BUSY, b"")
         else:
-            self._run_inline(handler.function, connection, stream, protocol, timeout_ms, body)
+            self._run_inline(handler.function, connection, stream, timeout_ms, body)
 
-    def _run_inline(  # noqa: PLR0917 -- the engine's event
-        self,
-        function: CallHandler,
-        connection: Connection,
-        stream: int,
-        protocol: bytes,
-        timeout_ms: int,
-        body: bytes,
+    def _run_inline(
+        self, function: CallHandler, connection: Connection, stream: int, timeout_ms: int, body: bytes
     ) -> None:
         try:
             # In a context of its own, as a task has one: what a handler sets there ends with it.
@@ -173,12 +167,14 @@ class Handlers:
         except BaseException as error:  # noqa: BLE001 -- a handler may raise anything
             self._answer_error(connection, stream, error)
             return
-        if inspect.isawaitable(result):
-            # A wrapped coroutine function shows what it is only now.
-            self._handlers[protocol] = _Handler(function, is_coroutine=True)
+        if not inspect.isawaitable(result):
+            self._answer_result(connection, stream, result)
+        elif self._may_work(connection.peer_id):
             self._work_on(lambda _peer, _data: result, connection, stream, body, timeout_ms)
         else:
-            self._answer_result(connection, stream, result)
+            if inspect.iscoroutine(result):
+                result.close()
+            self._answer(connection, stream, Status.BUSY, b"")
 
     def _work_on(
         self, function: CallHandler, connection: Connection, stream: int, body: bytes, timeout_ms: int
@@ -186,8 +182,10 @@ class Handlers:
         connection.calls += 1
         try:
             task = self._starter.start(self._work(function, connection, stream, body))
-        except asyncio.CancelledError as error:
+        except BaseException as error:
             connection.calls -= 1
+            if not isinstance(error, asyncio.CancelledError):
+                raise  # The interpreter is to end.
             self._answer_error(connection, stream, error)
             return
         if task is None:
@@ -198,7 +196,9 @@ class Handlers:
     async def _work(self, function: CallHandler, connection: Connection, stream: int, body: bytes) -> None:
         try:
             result = await function(connection.peer_id, body)  # type: ignore[misc]
-        except Exception as error:  # noqa: BLE001 -- a handler may raise anything
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 -- a handler may raise anything
             self._answer_error(connection, stream, error)
         else:
             self._answer_result(connection, stream, result)
@@ -232,6 +232,10 @@ class Handlers:
             self._answer(connection, stream, status, text)
 
         task.add_done_callback(end_job)
+
+    def _stop(self, task: asyncio.Task[None], why: str) -> None:
+        # A task made in this turn has not begun: it must take its handler over before it can tell it.
+        self._loop.call_soon(task.cancel, why)
 
     def _leave(self, peer_id: PeerId) -> None:
         self._per_peer[peer_id] -= 1

@@ -6,7 +6,7 @@ Trust:  a peer may answer anything, late, or never; every call ends by its deadl
 
 import asyncio
 
-from kontinuum.base.errors import KontinuumError, MisuseError
+from kontinuum.base.errors import KontinuumError
 from kontinuum.rpc.deadlines import NEVER, Deadlines
 from kontinuum.rpc.errors import (
     BusyError,
@@ -18,9 +18,7 @@ from kontinuum.rpc.errors import (
     error_of,
 )
 from kontinuum.transport import MESSAGE_BYTES_MAX, Connection
-
-PROTOCOL_NAME_BYTES_MAX = 128
-"""UTF-8 bytes of a protocol's name. docs/protocols/rpc.md; a longer one cannot be registered or called."""
+from kontinuum.transport.protocols import protocol_name
 
 PROTOCOL_NAMES_MAX = 4096
 """Protocol names whose bytes are remembered; further ones are encoded at every call. Our choice."""
@@ -167,18 +165,6 @@ class OutgoingCalls:
                 )
         if (due := self._calls.next_deadline()) is not None:
             self._arm(due)
-
-
-def protocol_name(protocol: str) -> bytes:
-    """The bytes of a protocol's name.
-
-    Raises:
-        MisuseError: It is empty or too long.
-    """
-    name = protocol.encode()
-    if not 1 <= len(name) <= PROTOCOL_NAME_BYTES_MAX:
-        raise MisuseError(f"a protocol's name has 1 to {PROTOCOL_NAME_BYTES_MAX} bytes, not {len(name)}")
-    return name
 
 
 def _refused(error: Exception, connection: Connection, length: int) -> KontinuumError:

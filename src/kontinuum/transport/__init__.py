@@ -6,10 +6,11 @@ wrong. The packets themselves are the business of the native engine (``native/sr
 """
 
 from kontinuum.transport.connection import Connection, ConnectionStats, PathStats
-from kontinuum.transport.endpoint import ALPN, Endpoint, Upcalls
+from kontinuum.transport.endpoint import ALPN, Endpoint
 from kontinuum.transport.errors import CloseCode, CloseKind, CloseReason
 from kontinuum.transport.options import TransportOptions
 from kontinuum.transport.stream import MESSAGE_BYTES_MAX, MessageStream, Stream
+from kontinuum.transport.upcalls import Upcalls
 
 __all__ = [
     "ALPN",

@@ -13,6 +13,7 @@ from kontinuum.transport.errors import (
     MessageTooLargeError,
     TooManyStreamsError,
 )
+from kontinuum.transport.protocols import protocol_name
 from kontinuum.transport.stream import MessageStream, Stream
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class Connection:
         "close_reason",
         "endpoint",
         "id",
+        "is_closing",
         "key_exchange",
         "last_used",
         "opened_at",
@@ -118,6 +120,8 @@ class Connection:
         """Calls in progress on it, in both directions."""
         self.close_reason: CloseReason | None = None
         """Why it is over; ``None`` while it is not."""
+        self.is_closing = False
+        """It is over, or about to be."""
         self._streams: dict[int, Stream | MessageStream] | None = None
         self._closed: asyncio.Future[None] | None = None
 
@@ -130,6 +134,7 @@ class Connection:
         """Open a stream of bytes; waits while the peer allows no further stream.
 
         Raises:
+            MisuseError: The protocol's name is empty or too long.
             ConnectionLostError: The connection ended.
             TooManyStreamsError: Thousands wait already.
         """
@@ -146,15 +151,17 @@ class Connection:
         return stream
 
     async def _open(self, protocol: str, *, messages: bool, bidirectional: bool) -> int:
-        endpoint = self.endpoint
+        endpoint, name = self.endpoint, protocol_name(protocol)
         token, opened = endpoint.expect_open(self.id)
         try:
-            stream_id = endpoint.native.open(self.id, token, protocol.encode(), messages, bidirectional)
+            stream_id = endpoint.native.open(self.id, token, name, messages, bidirectional)
             self.last_used = endpoint.loop.time()
             endpoint.touch()
-            if stream_id is not None:
-                return stream_id
-            return await opened
+            return await opened if stream_id is None else stream_id
+        except asyncio.CancelledError:
+            if opened.done() and not opened.cancelled() and opened.exception() is None:
+                endpoint.give_up_stream(self.id, opened.result())
+            raise
         except BrokenPipeError:
             raise self.lost_error() from None
         except BufferError:
@@ -179,7 +186,8 @@ class Connection:
 
     def close(self, code: int = CloseCode.NONE, reason: str = "") -> None:
         """End the connection at once: calls and streams on it fail on both sides. Later calls do nothing."""
-        if self.close_reason is None:
+        if not self.is_closing:
+            self.is_closing = True
             try:
                 self.endpoint.native.close(self.id, code, reason)
             except BrokenPipeError:
@@ -258,6 +266,7 @@ class Connection:
     def on_closed(self, reason: CloseReason) -> None:
         """The connection is over: everything that waits on it wakes up."""
         self.close_reason = reason
+        self.is_closing = True
         streams, self._streams = self._streams, None
         for stream in (streams or {}).values():
             stream.on_connection_closed()

@@ -13,7 +13,8 @@ import contextlib
 import errno
 import os
 import re
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from collections.abc import Callable
+from typing import Any, Self
 
 from kontinuum import _native
 from kontinuum.base.errors import MisuseError, UnavailableError
@@ -33,9 +34,7 @@ from kontinuum.transport.errors import (
 from kontinuum.transport.options import TransportOptions
 from kontinuum.transport.policy import Use, least_useful
 from kontinuum.transport.stream import MessageStream, Stream
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from kontinuum.transport.upcalls import Upcalls
 
 _Event = tuple[Any, ...]
 
@@ -49,8 +48,8 @@ _CANCELLED = 1
 """Stream code: it is no longer wanted. native/src/engine/event.rs."""
 
 CLOSE_DRAIN_S = 2.0
-"""Seconds that closing waits for peers to acknowledge what was finished: the last reply, the end of a file. Our
-choice: some round trips to anywhere; a peer that does not answer does not hold a node up for longer."""
+"""Seconds that closing waits for peers to acknowledge what was finished: the last reply, the end of a file.
+Our choice: some round trips to anywhere; a peer that does not answer does not hold a node up for longer."""
 
 _DRAIN_STEP_S = 0.002
 """Seconds between two looks at what is still unacknowledged."""
@@ -59,41 +58,6 @@ _TIMER_SLACK_S = 0.0005
 """A timer is only armed again when it would be earlier by more than this: arming costs more than waking."""
 
 _log = RoomLogger("transport")
-
-
-class Upcalls(Protocol):
-    """What the floor above is told. Each returns quickly; none may raise."""
-
-    def on_connection(self, connection: Connection) -> None:
-        """A peer is connected and verified."""
-
-    def on_closed(self, connection: Connection, reason: CloseReason) -> None:
-        """A connection is over."""
-
-    def on_reply(self, token: int, status: int, body: bytes) -> None:
-        """The reply to our call ``token``."""
-
-    def on_call_failed(self, token: int, code: int) -> None:
-        """The peer ended our call ``token`` without a reply."""
-
-    def on_call(
-        self, connection: Connection, stream: int, protocol: bytes, timeout_ms: int, body: bytes
-    ) -> None:
-        """A request; answer it with ``native.reply(connection.id, stream, ...)``."""
-
-    def on_call_cancelled(self, connection: Connection, stream: int) -> None:
-        """The caller no longer waits."""
-
-    def on_stream(self, stream: Stream | MessageStream) -> None:
-        """The peer opened a stream."""
-
-    def on_datagram(self, connection: Connection, data: bytes) -> None:
-        """A datagram."""
-
-    def on_path(
-        self, connection: Connection, path: int, change: int, address: tuple[str, int] | None
-    ) -> None:
-        """A path changed; ``change`` as in the native engine."""
 
 
 class Endpoint:
@@ -203,13 +167,11 @@ class Endpoint:
             return
         self._flush_now()
         drained_by = self.loop.time() + CLOSE_DRAIN_S
-        while not self._closed and self.native.unacknowledged() and self.loop.time() < drained_by:
-            await asyncio.sleep(_DRAIN_STEP_S)
+        await self._until(lambda: not self.native.unacknowledged(), drained_by)
         for connection in list(self.connections.values()):
             connection.close(code, reason)
         self._flush_now()
-        while self._writing and self.loop.time() < drained_by:  # The socket's buffer is full.
-            await asyncio.sleep(_DRAIN_STEP_S)
+        await self._until(lambda: not self._writing, drained_by)
         if self._closed:
             return
         self._closed = True
@@ -224,6 +186,11 @@ class Endpoint:
         for future in self._dials.values():
             if not future.done():
                 future.set_exception(failed)
+
+    async def _until(self, done: Callable[[], bool], deadline: float) -> None:
+        # Acknowledgements are no events of the engine: looking is all that can be done.
+        while not (self._closed or done() or self.loop.time() >= deadline):  # noqa: ASYNC110
+            await asyncio.sleep(_DRAIN_STEP_S)
 
     async def __aenter__(self) -> Self:
         return self
@@ -368,7 +335,7 @@ class Endpoint:
                                 on_call(connection, event[2], event[3], event[4], event[5])
                         else:
                             handlers[kind](*event[1:])
-                    return asked
+                    return asked  # noqa: TRY300 -- the loop ends here
                 except Exception as error:  # noqa: BLE001
                     # A bug of ours must cost one event, not the node: go on with the rest.
                     _log.error("an event could not be handled", exc_info=error)

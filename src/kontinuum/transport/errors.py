@@ -137,7 +137,7 @@ class StreamResetError(PeerError):
     """The peer gave up its half of a stream.
 
     Args:
-        code: Its code; ``kontinuum.transport.codes``.
+        code: Its code, chosen by the application or from docs/protocols/rpc.md.
     """
 
     def __init__(self, code: int) -> None:

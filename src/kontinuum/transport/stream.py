@@ -71,6 +71,8 @@ class _BaseStream:
     async def _write(self, data: bytes | bytearray | memoryview) -> None:
         if not self.can_send:
             raise self._send_error()
+        if self._writable is not None:
+            raise MisuseError("two tasks write to one stream; let one of them do it")
         try:
             queued = self._native.write(self.connection.id, self.id, bytes(data))
         except BrokenPipeError:
@@ -80,8 +82,6 @@ class _BaseStream:
             await self._drained()
 
     async def _drained(self) -> None:
-        if self._writable is not None:
-            raise MisuseError("two tasks write to one stream; let one of them do it")
         endpoint = self.connection.endpoint
         try:
             if not self._native.want_writable(self.connection.id, self.id):
