@@ -13,6 +13,9 @@ from kontinuum.wire.limits import CONTACT_ADDRESSES_MAX
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+ADDRESSES_PER_NAME_MAX = 4
+"""IP addresses of one name that are tried. Our choice: a name cannot make us dial a whole network."""
+
 
 def own_addresses(bound: tuple[str, int]) -> tuple[Multiaddr, ...]:
     """Where peers may reach a socket bound to ``bound``, the most widely reachable first.
@@ -52,7 +55,3 @@ async def resolve(address: Multiaddr) -> list[tuple[str, int]]:
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(address.host, address.port, family=family, type=socket.SOCK_DGRAM)
     return [(str(entry[4][0]), address.port) for entry in found[:ADDRESSES_PER_NAME_MAX]]
-
-
-ADDRESSES_PER_NAME_MAX = 4
-"""IP addresses of one name that are tried. Our choice: a name cannot make us dial a whole network."""

@@ -37,7 +37,7 @@ class Connector:
         self._endpoint = endpoint
         self._timeout_s = timeout_s
         self._races: dict[PeerId, asyncio.Task[Connection]] = {}
-        self._arrivals: dict[PeerId, asyncio.Future[Connection]] = {}
+        self._arrivals: dict[PeerId, set[asyncio.Future[Connection]]] = {}
         self._dialled: dict[asyncio.Task[Connection], frozenset[Multiaddr]] = {}
         self._turns = asyncio.Semaphore(DIALS_MAX)
 
@@ -80,9 +80,9 @@ class Connector:
     def arrived(self, connection: Connection) -> None:
         """A peer is connected, by whichever side: who waits for it need not wait for our own dial."""
         self.back_off.forget(connection.peer_id)
-        arrival = self._arrivals.get(connection.peer_id)
-        if arrival is not None and not arrival.done():
-            arrival.set_result(connection)
+        for arrival in self._arrivals.get(connection.peer_id, ()):
+            if not arrival.done():
+                arrival.set_result(connection)
 
     async def close(self) -> None:
         """End all races."""
@@ -98,20 +98,26 @@ class Connector:
 
     async def _race(self, peer_id: PeerId, addresses: Sequence[Multiaddr]) -> Connection:
         loop = self._endpoint.loop
-        arrival = self._arrivals[peer_id] = loop.create_future()
+        arrival: asyncio.Future[Connection] = loop.create_future()
+        # Several races for one peer may be on, to different addresses: an arrival ends them all.
+        arrivals = self._arrivals.setdefault(peer_id, set())
+        arrivals.add(arrival)
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await self._run(peer_id, addresses, arrival, self._dial)
-        except TimeoutError:
+        except (TimeoutError, KontinuumError) as error:
+            if arrival.done():  # In the turn in which the race was lost: the peer is there.
+                return arrival.result()
             self.back_off.failed(peer_id, loop.time())
+            if isinstance(error, KontinuumError):
+                raise
             raise DialTimeoutError(
                 f"none of {len(addresses)} addresses of {peer_id.short} answered within {self._timeout_s:g} s"
             ) from None
-        except KontinuumError:
-            self.back_off.failed(peer_id, loop.time())
-            raise
         finally:
-            del self._arrivals[peer_id]
+            arrivals.discard(arrival)
+            if not arrivals and self._arrivals.get(peer_id) is arrivals:
+                del self._arrivals[peer_id]
 
     async def _run(  # noqa: C901 -- one loop over one machine
         self,
