@@ -40,6 +40,9 @@ SPACE_RESERVE_BYTES = 64 * 1024 * 1024
 """Bytes that must stay free on the disk beyond what the files need. Our choice (ADR 0012); else
 ``NO_SPACE``."""
 
+OPEN_TRIES = 3
+"""Attempts to open a partial file that others move away meanwhile. Our choice; then it is ``BUSY``."""
+
 PEER_ID_BYTES = 32
 """Bytes of the identity that owns a partial file."""
 
@@ -218,10 +221,8 @@ class Part:
     def open(self, offset: int, fingerprint: tuple[int, ...] | None) -> None:
         """Open, lock and cut to ``offset``; see :meth:`Target.open_part`."""
         try:
-            self._descriptor = self._open_file()
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            status = os.fstat(self._descriptor)
-            # Whoever held the lock before may have moved the file into place, or gone on writing.
+            status = self._open_locked()
+            # Whoever held the lock before may have linked the file into place, or gone on writing.
             if _is_ours(status) and fingerprint in (None, _fingerprint(status)):
                 os.ftruncate(self._descriptor, offset)
                 self._length = offset
@@ -292,6 +293,22 @@ class Part:
                     self._unlink(self._name)
                     self._unlink(self._journal)
         self._release()
+
+    def _open_locked(self) -> os.stat_result:
+        """Open and lock the file that has our name now. Raises BlockingIOError if that cannot be had."""
+        for _ in range(OPEN_TRIES):
+            self._descriptor = self._open_file()
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            status = os.fstat(self._descriptor)
+            # Between our opening and the lock, another process may have finished this very file and renamed
+            # it into place: what we hold is then the result, and cutting it would destroy it.
+            with suppress(FileNotFoundError):
+                named = os.stat(self._name, dir_fd=self._directory, follow_symlinks=False)
+                if os.path.samestat(named, status):
+                    return status
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+        raise BlockingIOError
 
     def _open_file(self) -> int:
         for _ in range(2):
