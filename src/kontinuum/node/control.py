@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -212,6 +213,17 @@ class _Client:
         else:
             task = asyncio.create_task(self._run(identifier, handler, params), name=f"control {method}")
             self._running[identifier] = task
+            task.add_done_callback(functools.partial(self._ended, identifier))
+
+    def _ended(self, identifier: RequestId, task: asyncio.Task[None]) -> None:
+        # A task that is cancelled before its first step runs none of its own clean-up.
+        if self._running.get(identifier) is task:
+            self._cancelled(identifier)
+
+    def _cancelled(self, identifier: RequestId) -> None:
+        self._running.pop(identifier, None)
+        # Written without waiting: what cancels is often the end of this very connection.
+        self._write(encode_line(_error(identifier, "cancelled", "the request was ended")))
 
     async def _cancel(self, identifier: RequestId, target: object) -> None:
         task = self._running.get(target) if isinstance(target, int | str) else None
@@ -227,8 +239,7 @@ class _Client:
         try:
             answer = {"id": identifier, "result": await handler(params, emit)}
         except asyncio.CancelledError:
-            # Written without waiting: what cancels is often the end of this very connection.
-            self._write(encode_line(_error(identifier, "cancelled", "the request was ended")))
+            self._cancelled(identifier)
             raise
         except KontinuumError as error:
             answer = _error(identifier, error_code(error), str(error))

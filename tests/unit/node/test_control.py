@@ -158,6 +158,21 @@ async def test_a_request_that_its_caller_cancels_ends_in_the_node(client, handle
     assert await client.request("echo") == {}
 
 
+async def test_a_request_that_is_cancelled_before_it_began_is_answered(server):
+    """Begun and cancelled in one write: both are answered, and the id is free again."""
+    async with raw(server.path) as (reader, writer):
+        writer.write(
+            b'{"id":1,"method":"wait"}\n{"id":2,"method":"cancel","params":{"id":1}}\n'
+            b'{"id":3,"method":"echo"}\n'
+        )
+        answers = {line["id"]: line for line in [await answer(reader) for _ in range(3)]}
+        assert answers[1]["error"]["code"] == "cancelled"
+        assert answers[2]["result"] == {"cancelled": True}
+
+        writer.write(b'{"id":1,"method":"echo"}\n')
+        assert await answer(reader) == {"id": 1, "result": {}}
+
+
 async def test_a_client_that_disappears_cancels_its_requests(server, handlers):
     """A command that is killed leaves nothing running in the node."""
     async with raw(server.path) as (_, writer):
