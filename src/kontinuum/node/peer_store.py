@@ -7,13 +7,16 @@ Trust:    the file may be damaged or forged: every contact is checked again, as 
           file that makes no sense is set aside, for a person to look at, and the node starts without it.
           Contacts from strangers never push out a peer that we once reached.
 When:     the caller decides when to save (:attr:`PeerStore.changed`); until then a change is in memory only.
+          A file that was not read to its end is never replaced: what it holds is not in memory.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kontinuum.base.errors import FileUnavailableError, PeerError
@@ -25,7 +28,7 @@ from kontinuum.wire.errors import MalformedError
 from kontinuum.wire.limits import CONTACT_BYTES_MAX, MULTIADDR_BYTES_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Callable, Container, Iterator
     from pathlib import Path
 
     from kontinuum.identity.peer_id import PeerId
@@ -48,7 +51,10 @@ _ENTRY_ITEMS = 7
 """CBOR items of one entry: the array and its six fields."""
 
 _COUNT_MAX = 2**53
+"""Greatest count of an entry: what every reader of CBOR and JSON can hold. More: the entry is dropped."""
+
 _SECONDS_MAX = 253_402_300_799
+"""Last second of the year 9999, the end of ``datetime``. A later time: the entry is dropped."""
 
 logger = logging.getLogger("kontinuum.node.peers")
 
@@ -116,7 +122,10 @@ class PeerStore:
         self._pow_bits = pow_bits
         self._peers_max = peers_max
         self._peers: dict[PeerId, SavedPeer] = {}
-        self._loading = False
+        self.loaded = path is None
+        """Whether what the file holds is in memory. Until then nothing is written over it."""
+        self._writing = threading.Lock()
+        self._begun = self._written = 0
 
     def load(self, at: datetime) -> Loaded:
         """Read the whole file into memory; :meth:`loading` at once. A thousand peers take some 0.3 s.
@@ -134,7 +143,7 @@ class PeerStore:
 
         A missing file is an empty one; a damaged one is set aside. A contact dated in the future is kept:
         more likely our own clock is wrong, and that must not cost us all the peers we know. Until the end,
-        :meth:`save` does nothing.
+        and after an error, :meth:`save` does nothing.
 
         Yields:
             The tally so far, at least once.
@@ -146,19 +155,18 @@ class PeerStore:
         try:
             entries = self._entries()
         except MalformedError as error:
-            yield Loaded(0, 0, self._set_aside(error))
+            aside = self._set_aside(error)
+            self.loaded = True
+            yield Loaded(0, 0, aside)
             return
-        self._loading = True
-        try:
-            for entry in entries:
-                if self._take(entry, at):
-                    kept += 1
-                else:
-                    dropped += 1
-                    self.changed = True
-                yield Loaded(kept, dropped)
-        finally:
-            self._loading = False
+        for entry in entries:
+            if self._take(entry, at):
+                kept += 1
+            else:
+                dropped += 1
+                self.changed = True
+            yield Loaded(kept, dropped)
+        self.loaded = True
         yield Loaded(kept, dropped)
 
     def save(self) -> bool:
@@ -167,23 +175,56 @@ class PeerStore:
         Raises:
             FileUnavailableError: the disk refused; the old file is untouched, and the next save tries again.
         """
-        if self._loading:
-            return False  # What is still in the file is not in memory yet.
-        self._forget_beyond(self._peers_max)
-        if self.path is None or not self.changed:
+        if (write := self.saving()) is None:
             return False
-        entries = [_encode_entry(saved) for saved in self.best(len(self))]
-        write_atomically(self.path, cbor.encode({_VERSION: FORMAT_VERSION, _PEERS: entries}))
-        self.changed = False
+        write()
         return True
 
-    def add(self, contact: Contact, at: datetime) -> bool:
+    def saving(self) -> Callable[[], None] | None:
+        """What :meth:`save` would do, for another thread; ``None`` if there is nothing to write.
+
+        The function encodes and writes the peers as they are now: some 60 ms for a thousand, and as long as
+        the disk takes. Several are done one at a time, and never an older one after a newer one. It raises as
+        :meth:`save`, and then something is to be saved again.
+        """
+        if self.path is None or not (self.loaded or _is_missing(self.path)):
+            return None
+        self._forget_beyond(self._peers_max)
+        if not self.changed:
+            return None
+        self.changed = False
+        self._begun += 1
+        return partial(self._write, self.path, self.best(len(self)), self._begun)
+
+    def _write(self, path: Path, peers: list[SavedPeer], number: int) -> None:
+        try:
+            content = cbor.encode(
+                {_VERSION: FORMAT_VERSION, _PEERS: [_encode_entry(saved) for saved in peers]}
+            )
+            with self._writing:
+                if number > self._written:
+                    write_atomically(path, content)
+                    self._written = number
+        except BaseException:
+            self.changed = True
+            raise
+        self.loaded = True  # The file is ours.
+
+    def add(self, contact: Contact, at: datetime, *, pinned: bool = False) -> bool:
         """Remember a contact. Returns whether it told anything new.
+
+        Args:
+            contact: what a peer says of itself.
+            at: now.
+            pinned: our own user names this peer: the contact may be of any age.
 
         Raises:
             PeerError: it is expired, from the future, of another network, or without its work.
         """
-        contact.verify(at, self._network_id, self._pow_bits, SAVED_AGE_MAX_S)
+        if pinned:
+            contact.verify_lasting(self._network_id, self._pow_bits)
+        else:
+            contact.verify(at, self._network_id, self._pow_bits, SAVED_AGE_MAX_S)
         known = self._peers.get(contact.peer_id)
         if known is not None and newest(known.contact, contact) == known.contact:
             return False
@@ -291,6 +332,17 @@ class PeerStore:
             raise FileUnavailableError(aside, "write", failure.strerror or str(failure)) from failure
         logger.warning("the saved peers cannot be read (%s); the file was moved to %s", error, aside)
         return aside
+
+
+def _is_missing(path: Path) -> bool:
+    """Whether there is surely no such file."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _decode(content: bytes, bytes_max: int, items_max: int) -> list[cbor.CborValue]:

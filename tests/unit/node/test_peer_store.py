@@ -2,6 +2,7 @@
 
 import stat
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -251,6 +252,73 @@ def test_a_file_that_cannot_be_read_or_set_aside_is_an_error(path):
 
     with pytest.raises(FileUnavailableError):
         store_at(path).load(AT)
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "denied"), OSError(5, "Input/output error")])
+def test_a_file_that_could_not_be_read_is_not_replaced(path, store, error, monkeypatch):
+    """A disk that fails for a moment does not cost us our peers; once they are read, saving works again."""
+    store.add(contact(1), AT)
+    store.save()
+    before = path.read_bytes()
+    again = store_at(path)
+    with monkeypatch.context() as patch:
+
+        def refuse(*_args, **_kwargs):
+            raise error
+
+        patch.setattr(Path, "open", refuse)
+        with pytest.raises(FileUnavailableError):
+            again.load(AT)
+    again.add(contact(2), AT)
+    assert not again.save()
+    assert not again.loaded
+    assert path.read_bytes() == before
+
+    assert again.load(AT).kept == 1
+    assert again.save()
+    assert store_at(path).load(AT).kept == 2
+
+
+def test_a_file_that_nobody_has_read_yet_is_not_replaced(path, store):
+    """A node that ends before it began to load, or amid it, loses nothing."""
+    for number in (1, 2, 3):
+        store.add(contact(number), AT)
+    store.save()
+    before = path.read_bytes()
+    early, amid = store_at(path), store_at(path)
+    early.add(contact(4), AT)
+    assert not early.save()
+    loading = amid.loading(AT)
+    next(loading)
+    loading.close()
+    amid.add(contact(4), AT)
+    assert not amid.save()
+
+    assert path.read_bytes() == before
+
+
+def test_an_older_state_is_never_written_over_a_newer_one(path, store):
+    """Writers in threads may come late: what was taken first does not win by being slow."""
+    store.add(contact(1), AT)
+    older = store.saving()
+    store.add(contact(2), AT)
+    newer = store.saving()
+    newer()
+    older()
+
+    assert store_at(path).load(AT).kept == 2
+    assert store.saving() is None
+
+
+def test_our_own_user_may_name_a_peer_by_an_old_contact(store):
+    """Of any age, also from the future by our clock; network and work are checked all the same."""
+    old, ahead = (contact(n, issued_at=AT + timedelta(days=days)) for n, days in ((1, -4000), (2, 400)))
+    assert store.add(old, AT, pinned=True)
+    assert store.add(ahead, AT, pinned=True)
+
+    with pytest.raises(WrongNetworkError):
+        store.add(contact(3, network=network_id("other")), AT, pinned=True)
+    assert len(store) == 2
 
 
 def test_a_wrong_clock_does_not_cost_us_our_peers(path, store):
