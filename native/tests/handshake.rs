@@ -217,3 +217,32 @@ fn connections_beyond_the_cap_are_refused_at_once() {
     assert_eq!(third.closed_by_engine().map(|(code, _)| code), Some(2), "CONNECTION_REFUSED");
     second.honest_call_works(&mut engine);
 }
+
+/// noq-proto repeats the end of a handshake for ever when it may send one datagram at a time.
+#[test]
+fn a_failed_handshake_ends_with_few_packets_also_without_gso() {
+    for segments in [1, 10] {
+        let mut server = engine(|_| {});
+        let options = Options { gso_segments_max: segments, rng_seed: Some([3; 32]), ..Options::default() };
+        let mut client = _native::engine::Engine::new(&CLIENT_SEED, None, options).unwrap();
+        let (us, them) = (raw::client_address(), "192.0.2.1:1".parse().unwrap());
+        let somebody = raw_key::configs(&[9; 32], true, None).unwrap().public;
+        let now = Instant::now();
+        client.connect(now, 1, them, &somebody, tls::ALPN_KONTINUUM);
+        let mut sent = 0;
+        for _ in 0..50 {
+            client.drive(now);
+            for datagram in client.outgoing.drain(..).flat_map(|batch| batch.datagrams) {
+                sent += 1;
+                server.input(now, us, None, None, BytesMut::from(&datagram[..]));
+            }
+            server.drive(now);
+            for datagram in server.outgoing.drain(..).flat_map(|batch| batch.datagrams) {
+                client.input(now, them, None, None, BytesMut::from(&datagram[..]));
+            }
+        }
+        assert!(client.events.iter().any(|event| matches!(event, Event::Closed { code: 0x12a, .. })));
+        assert!(sent < 20, "{sent} datagrams with {segments} in a batch");
+        assert!(!client.drive(now), "and then it rests");
+    }
+}

@@ -24,6 +24,9 @@ use std::time::{Duration, Instant};
 /// Batches that one connection sends before the others have their turn.
 const TRANSMITS_PER_DRIVE: usize = 32;
 
+/// The least batch of a handshake: a datagram for each of the three packet number spaces.
+const HANDSHAKE_SEGMENTS: NonZeroUsize = NonZeroUsize::new(3).expect("three");
+
 /// An accepted handshake that is not done by then is given up, so that clients which begin and never end
 /// hold few places. Our choice: as long as a patient dialler waits.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
@@ -468,7 +471,12 @@ impl Engine {
     }
 
     fn transmit(&mut self, now: Instant, connection: &mut Connection, budget: &mut usize) -> bool {
-        let segments = self.segments_max();
+        // noq-proto 1.4.0 ends a handshake with a packet of each of its spaces, and begins again with the first
+        // one until all fit one batch: for ever, if a batch were a single datagram.
+        let segments = match connection.phase {
+            Phase::Open => self.segments_max(),
+            _ => self.segments_max().max(HANDSHAKE_SEGMENTS),
+        };
         let mut buffer = std::mem::take(&mut self.buffer);
         let mut sent = false;
         while *budget > 0 {

@@ -137,15 +137,19 @@ impl Socket {
 
     /// Send one batch, or keep it until the kernel has room.
     pub fn send(&mut self, transmit: &noq_proto::Transmit, contents: &[u8]) {
+        match transmit.segment_size {
+            Some(size) if self.gso_segments() == 1 => {
+                // A kernel without GSO takes one datagram at a time.
+                contents.chunks(size.max(1)).for_each(|datagram| self.send_batch(transmit, None, datagram));
+            }
+            size => self.send_batch(transmit, size, contents),
+        }
+    }
+
+    fn send_batch(&mut self, transmit: &noq_proto::Transmit, segment_size: Option<usize>, contents: &[u8]) {
         let destination = self.mapped(transmit.destination);
         let source = transmit.src_ip.map(|ip| self.mapped(SocketAddr::new(ip, 0)).ip());
-        let blocked = Blocked {
-            destination,
-            ecn: transmit.ecn,
-            segment_size: transmit.segment_size,
-            source,
-            contents: Vec::new(),
-        };
+        let blocked = Blocked { destination, ecn: transmit.ecn, segment_size, source, contents: Vec::new() };
         if !self.blocked.is_empty() || !self.try_send(&blocked, contents) {
             if self.blocked.len() >= BLOCKED_BATCHES_MAX {
                 self.blocked.pop_front();
