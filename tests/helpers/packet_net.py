@@ -197,11 +197,11 @@ def visible_ids(datagram: bytes) -> bytes:
 class Application:
     """What sits on one host: answers calls, returns messages and bytes, collects what it is given.
 
-    Reads at once unless ``paused``; :meth:`resume` goes on.
+    Reads at once unless ``paused``, answers at once unless ``silent``; :meth:`resume` makes up for both.
     """
 
     def __init__(self, host: Host, *, echo: bool = True) -> None:
-        self.host, self.echo, self.paused = host, echo, False
+        self.host, self.echo, self.paused, self.silent = host, echo, False, False
         self.replies: dict[int, tuple[int, bytes]] = {}
         self.failed: dict[int, int] = {}
         self.data: dict[int, bytearray] = {}
@@ -220,7 +220,7 @@ class Application:
         match event:
             case (_native.CALL, connection, stream, _, _, body):
                 self.calls.append(body)
-                if self.paused:
+                if self.silent:
                     self.waiting_calls.append((connection, stream, body))
                 else:
                     self._answer(connection, stream, body)
@@ -251,7 +251,7 @@ class Application:
 
     def resume(self) -> None:
         """Go on reading and answering."""
-        self.paused = False
+        self.paused = self.silent = False
         for waiting in self.waiting_calls:
             self._answer(*waiting)
         self.waiting_calls.clear()
