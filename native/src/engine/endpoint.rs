@@ -1,50 +1,29 @@
-//! All connections of one identity: datagrams in, datagrams out, one deadline.
+//! All connections of one identity: how they begin, and what arrives for them ([`super::drive`] makes them go).
 
 use super::admission::{Admission, Verdict};
-use super::connection::{Connection, PathTimes, Phase, ServerHandshake, end_of};
+use super::connection::{Connection, PathTimes, ServerHandshake, end_of};
 use super::event::{CloseKind, Event};
 use super::initial_close::ClientInitial;
 use super::options::Options;
 use super::random::SeededCids;
-use super::socket::{Datagram, GSO_BYTES_MAX, Socket};
+use super::socket::{Datagram, Socket};
+use super::transport::transport_config;
 use crate::tls;
 use bytes::BytesMut;
 use noq_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use noq_proto::{
-    ClientConfig, ConnectionHandle, DatagramEvent, EcnCodepoint, EndpointConfig, FourTuple, Incoming,
-    MtuDiscoveryConfig, ServerConfig, Transmit, TransportConfig, VarInt, congestion, crypto,
+    ClientConfig, ConnectionHandle, DatagramEvent, EcnCodepoint, EndpointConfig, FourTuple, Incoming, ServerConfig,
+    Transmit, TransportConfig, crypto,
 };
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-
-/// Batches that one connection sends before the others have their turn.
-const TRANSMITS_PER_DRIVE: usize = 32;
-
-/// The least batch of a handshake: a datagram for each of the three packet number spaces.
-const HANDSHAKE_SEGMENTS: NonZeroUsize = NonZeroUsize::new(3).expect("three");
 
 /// An accepted handshake that is not done by then is given up, so that clients which begin and never end
 /// hold few places. Our choice: as long as a patient dialler waits.
 pub const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-
-/// What an unread stream may keep in QUIC, in bytes: the credit and the frame headers within it (ADR 0003).
-const STREAM_WINDOW_BYTES: u32 = 1_310_720;
-
-/// What all streams of a connection may keep in QUIC, in bytes. They are emptied at every wake-up.
-const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
-
-/// Sent and not yet acknowledged, in bytes, for one connection.
-const SEND_WINDOW_BYTES: u64 = 8 << 20;
-
-/// Closed connections are forgotten at multiples of this.
-const DRAIN_STEP: Duration = Duration::from_millis(100);
-
-/// Datagrams that wait for packets, in bytes, each direction of a connection.
-const DATAGRAM_BUFFER_BYTES: usize = 1 << 20;
 
 /// A batch of datagrams to one destination, for endpoints without a socket.
 pub struct Outgoing {
@@ -58,24 +37,24 @@ pub struct Outgoing {
 
 /// The state machine of all connections, and its socket if it has one.
 pub struct Engine {
-    endpoint: noq_proto::Endpoint,
-    connections: Vec<Option<Box<Connection>>>,
-    serial: u64,
-    epoch: Option<Instant>,
-    dirty: Vec<usize>,
-    timers: BTreeSet<(Instant, usize)>,
-    client: tls::raw_key::Configs,
-    client_quic: Arc<QuicClientConfig>,
-    server_crypto: Arc<dyn crypto::ServerConfig>,
-    transport: Arc<TransportConfig>,
-    initial_ids: Option<Arc<Mutex<SeededCids>>>,
-    admission: Admission,
-    half_open: usize,
+    pub(super) endpoint: noq_proto::Endpoint,
+    pub(super) connections: Vec<Option<Box<Connection>>>,
+    pub(super) serial: u64,
+    pub(super) epoch: Option<Instant>,
+    pub(super) dirty: Vec<usize>,
+    pub(super) timers: BTreeSet<(Instant, usize)>,
+    pub(super) client: tls::raw_key::Configs,
+    pub(super) client_quic: Arc<QuicClientConfig>,
+    pub(super) server_crypto: Arc<dyn crypto::ServerConfig>,
+    pub(super) transport: Arc<TransportConfig>,
+    pub(super) initial_ids: Option<Arc<Mutex<SeededCids>>>,
+    pub(super) admission: Admission,
+    pub(super) half_open: usize,
     /// Connections that are not closed.
-    live: usize,
-    paths: PathTimes,
-    options: Options,
-    buffer: Vec<u8>,
+    pub(super) live: usize,
+    pub(super) paths: PathTimes,
+    pub(super) options: Options,
+    pub(super) buffer: Vec<u8>,
     /// What happened since this was last taken.
     pub events: Vec<Event>,
     /// What to send, for endpoints without a socket.
@@ -253,7 +232,7 @@ impl Engine {
         id
     }
 
-    fn touch(&mut self, index: usize) {
+    pub(super) fn touch(&mut self, index: usize) {
         if let Some(Some(connection)) = self.connections.get_mut(index)
             && !connection.dirty
         {
@@ -351,222 +330,4 @@ impl Engine {
             self.send(&transmit, &buffer[..transmit.size]);
         }
     }
-
-    /// Connections wait to be driven.
-    pub fn has_work(&self) -> bool {
-        !self.dirty.is_empty()
-    }
-
-    /// Serve timers and connections, without transmitting: what the events bring about, replies above
-    /// all, then leaves in the same packets as the acknowledgements.
-    pub fn settle(&mut self, now: Instant) {
-        self.expire(now);
-        let mut index = 0;
-        while let Some(&dirty) = self.dirty.get(index) {
-            // A handshake's outcome has consequences here; `drive` knows them.
-            if let Some(connection) = self.connections.get_mut(dirty).and_then(Option::as_mut)
-                && connection.phase == Phase::Open
-            {
-                connection.poll(now, &self.paths, &mut self.events);
-            }
-            index += 1;
-        }
-    }
-
-    /// Serve timers, connections and transmissions. Returns whether work is left over.
-    pub fn drive(&mut self, now: Instant) -> bool {
-        if let Some(socket) = &mut self.socket {
-            socket.flush();
-        }
-        self.expire(now);
-        let mut work = std::mem::take(&mut self.dirty);
-        for index in work.drain(..) {
-            if let Some(connection) = self.connections.get_mut(index).and_then(Option::take) {
-                self.connections[index] = self.drive_one(now, index, connection);
-            }
-        }
-        if self.dirty.is_empty() {
-            self.dirty = work; // Keeps the allocation.
-        }
-        !self.dirty.is_empty()
-    }
-
-    fn expire(&mut self, now: Instant) {
-        while let Some(&(at, index)) = self.timers.first() {
-            if at > now {
-                break;
-            }
-            self.timers.pop_first();
-            if let Some(Some(connection)) = self.connections.get_mut(index) {
-                connection.deadline = None;
-                connection.on_timer(now, &self.paths, &mut self.events);
-            }
-            self.touch(index);
-        }
-    }
-
-    /// Returns the connection unless it is gone for good.
-    fn drive_one(&mut self, now: Instant, index: usize, mut connection: Box<Connection>) -> Option<Box<Connection>> {
-        let handle = ConnectionHandle(index);
-        let before = connection.phase;
-        connection.dirty = false;
-        let mut gone = false;
-        let mut budget = TRANSMITS_PER_DRIVE;
-        loop {
-            let mut again = false;
-            while let Some(event) = connection.quic.poll_endpoint_events() {
-                gone |= event.is_drained();
-                if let Some(event) = self.endpoint.handle_event(handle, event) {
-                    connection.quic.handle_event(event);
-                    again = true;
-                }
-            }
-            let mark = self.events.len();
-            connection.poll(now, &self.paths, &mut self.events);
-            if before == Phase::Handshaking && connection.phase == Phase::Closed {
-                self.close_unheard(&mut connection, mark);
-            }
-            if gone {
-                break;
-            }
-            again |= self.transmit(now, &mut connection, &mut budget);
-            if budget == 0 {
-                connection.dirty = true;
-                self.dirty.push(index);
-                break;
-            }
-            if !again {
-                break;
-            }
-        }
-        if (gone || connection.phase != Phase::Handshaking) && connection.half_open.take().is_some() {
-            self.half_open -= 1;
-        }
-        if (gone || connection.phase == Phase::Closed) && std::mem::take(&mut connection.counted) {
-            self.live -= 1;
-        }
-        if gone {
-            if let Some(at) = connection.deadline {
-                self.timers.remove(&(at, index));
-            }
-            let text = "the connection was drained".into();
-            connection.close_with(CloseKind::OurTransport, 0, text, &mut self.events);
-            return None;
-        }
-        let mut deadline = connection.next_deadline();
-        if connection.phase == Phase::Closed {
-            let epoch = *self.epoch.get_or_insert(now);
-            deadline = deadline.map(|at| end_of_drain(epoch, at));
-        }
-        if deadline != connection.deadline {
-            if let Some(at) = connection.deadline {
-                self.timers.remove(&(at, index));
-            }
-            if let Some(at) = deadline {
-                self.timers.insert((at, index));
-            }
-            connection.deadline = deadline;
-        }
-        Some(connection)
-    }
-
-    fn transmit(&mut self, now: Instant, connection: &mut Connection, budget: &mut usize) -> bool {
-        // noq-proto 1.4.0 ends a handshake with a packet of each of its spaces, and begins again with the first
-        // one until all fit one batch: for ever, if a batch were a single datagram.
-        let segments = match connection.phase {
-            Phase::Open => self.segments_max(),
-            _ => self.segments_max().max(HANDSHAKE_SEGMENTS),
-        };
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let mut sent = false;
-        while *budget > 0 {
-            buffer.clear();
-            let Some(transmit) = connection.quic.poll_transmit(now, segments, &mut buffer) else { break };
-            if let Some(handshake) = &mut connection.handshake
-                && handshake.source.is_none()
-            {
-                handshake.source = ClientInitial::source_of(&buffer);
-            }
-            self.send(&transmit, &buffer[..transmit.size]);
-            *budget -= 1;
-            sent = true;
-        }
-        self.buffer = buffer;
-        sent
-    }
-
-    fn segments_max(&self) -> NonZeroUsize {
-        let kernel = self.socket.as_ref().map_or(10, Socket::gso_segments);
-        let fits = GSO_BYTES_MAX / usize::from(self.options.mtu_max.max(1500));
-        NonZeroUsize::new(kernel.min(self.options.gso_segments_max).min(fits).max(1)).expect("at least one")
-    }
-
-    /// See [`super::initial_close`]: the handshake failed here and the engine keeps silent about it.
-    fn close_unheard(&mut self, connection: &mut Connection, mark: usize) {
-        let Some(handshake) = connection.handshake.take().filter(|handshake| !handshake.proven) else { return };
-        let failure = self.events[mark..].iter().find_map(|event| match event {
-            Event::Closed { kind: CloseKind::OurTransport, code, reason, .. } => Some((*code, reason.clone())),
-            _ => None,
-        });
-        let Some((code, reason)) = failure else { return };
-        let source = handshake.source.unwrap_or_else(|| noq_proto::ConnectionId::new(&[0; 8]));
-        if let Some(packet) = handshake.initial.close(&*self.server_crypto, source, code, &reason) {
-            let transmit = Transmit {
-                destination: connection.address(),
-                ecn: None,
-                size: packet.len(),
-                segment_size: None,
-                src_ip: None,
-            };
-            self.send(&transmit, &packet);
-        }
-    }
-
-    fn send(&mut self, transmit: &Transmit, contents: &[u8]) {
-        if let Some(socket) = &mut self.socket {
-            return socket.send(transmit, contents);
-        }
-        let segment = transmit.segment_size.unwrap_or(contents.len()).max(1);
-        self.outgoing.push(Outgoing {
-            destination: transmit.destination,
-            source: transmit.src_ip,
-            datagrams: contents.chunks(segment).map(<[u8]>::to_vec).collect(),
-        });
-    }
-}
-
-/// A closed connection only waits to be forgotten: many are forgotten in one wake-up.
-fn end_of_drain(epoch: Instant, at: Instant) -> Instant {
-    let steps = at.saturating_duration_since(epoch).as_nanos().div_ceil(DRAIN_STEP.as_nanos());
-    epoch + DRAIN_STEP * u32::try_from(steps).unwrap_or(u32::MAX)
-}
-
-fn transport_config(options: &Options) -> Result<TransportConfig, Box<dyn Error + Send + Sync>> {
-    let mut config = TransportConfig::default();
-    let streams = VarInt::from_u32(options.streams_max);
-    config
-        .max_concurrent_bidi_streams(streams)
-        .max_concurrent_uni_streams(VarInt::from_u32(options.streams_max.saturating_add(1))) // and the control stream
-        .max_idle_timeout(Some(options.idle_timeout.try_into()?))
-        .keep_alive_interval(Some(options.keep_alive))
-        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
-        .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
-        .send_window(SEND_WINDOW_BYTES)
-        .datagram_receive_buffer_size(Some(DATAGRAM_BUFFER_BYTES))
-        .datagram_send_buffer_size(DATAGRAM_BUFFER_BYTES)
-        .initial_rtt(options.initial_rtt);
-    let mut mtu = MtuDiscoveryConfig::default();
-    mtu.upper_bound(options.mtu_max);
-    config.mtu_discovery_config(Some(mtu));
-    // BBR draws its probing times from the operating system and offers no seed: it would end every replay.
-    if options.bbr && options.rng_seed.is_none() {
-        config.congestion_controller_factory(Arc::new(congestion::Bbr3Config::default()));
-    }
-    if options.paths_max > 1 {
-        config.max_concurrent_multipath_paths(options.paths_max);
-    }
-    if let Some(dir) = &options.qlog_dir {
-        config.qlog_from_path(dir, "kontinuum");
-    }
-    Ok(config)
 }

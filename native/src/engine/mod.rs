@@ -4,11 +4,13 @@
 //! to accept, dial or evict is Python's business, and reaches this floor as numbers in [`Options`].
 //!
 //! Reading order: [`wire`] (the bytes of a stream), [`stream`] (credit, framing, buffers),
-//! [`connection`] (one peer), [`endpoint`] (all peers), [`socket`] (UDP in batches).
+//! [`connection`] (one peer) and [`streams`] (what is on it), [`endpoint`] (all peers) and [`drive`] (what
+//! makes them go), [`socket`] (UDP in batches).
 
 pub mod admission;
 pub mod commands;
 pub mod connection;
+mod drive;
 pub mod endpoint;
 pub mod event;
 pub mod initial_close;
@@ -17,10 +19,9 @@ pub mod random;
 pub mod socket;
 pub mod statistics;
 pub mod stream;
+mod streams;
+mod transport;
 pub mod wire;
-
-#[cfg(test)]
-mod stream_tests;
 
 pub use endpoint::Engine;
 pub use event::Event;

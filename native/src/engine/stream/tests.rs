@@ -1,7 +1,7 @@
 //! Both halves joined by a wire that cuts at every place.
 
-use super::stream::{Received, RecvHalf, SendHalf, Violation};
-use super::wire::{self, FRAME_COST_MIN, Kind, MESSAGE_BYTES_MAX, STREAM_CREDIT};
+use super::super::wire::{self, FRAME_COST_MIN, Kind, MESSAGE_BYTES_MAX, STREAM_CREDIT};
+use super::{Received, RecvHalf, SendHalf, Violation};
 use bytes::Bytes;
 
 /// Everything the sender is willing to send now.
