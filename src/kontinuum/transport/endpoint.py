@@ -315,10 +315,8 @@ class Endpoint:
         on_reply, on_call = self._upcalls.on_reply, self._upcalls.on_call
         connections, handlers = self.connections, self._handlers
         reply, call = _native.REPLY, _native.CALL
-        scheduled, self.flush_scheduled = (
-            self.flush_scheduled,
-            True,
-        )  # Whatever is written now is flushed below.
+        scheduled = self.flush_scheduled
+        self.flush_scheduled = True  # Whatever is written now is flushed when this is done.
         asked = False
         rest = iter(events)
         try:
