@@ -33,9 +33,9 @@ def noise(seed, count):
 
 async def test_everything_arrives_intact_over_a_bad_link():
     """
-    5 % loss, reordering and 200 ms of round trip: calls, a stream of 5 MB and messages are whole.
+    5 % loss, reordering and 200 ms of round trip: calls, a stream of 1 MB and messages are whole.
     """
-    data = noise(7, 5 * 10**6)
+    data = noise(7, 10**6)
     async with (
         NodeProcess() as peer,
         UdpLink(peer.port, loss=0.05, delay_s=0.098, jitter_s=0.004, seed=11) as link,
