@@ -61,7 +61,7 @@ RESULTS: dict[str, tuple[str, ...]] = {
     ),
     "call": ("data", "bytes", "elapsed_ms"),
     "send": ("peer_id", "files", "bytes", "elapsed_s"),
-    "receive": ("type", "sessions", "files_stored"),
+    "receive": ("type", "sessions", "files_stored", "events_dropped"),
     "contact show": CONTACT,
     "contact qr": CONTACT,
     "contact add": CONTACT,

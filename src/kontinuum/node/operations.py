@@ -15,6 +15,7 @@ import binascii
 import contextlib
 import os
 import time
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -48,6 +49,11 @@ CALLS_MAX = 100_000
 
 PROGRESS_INTERVAL_S = 0.1
 """Seconds between two progress events of one transfer: what a person can follow. Our choice."""
+
+EVENTS_MAX = 64
+"""Events of one request that wait for a client which does not read, and files whose progress does. Our
+choice: an offer of FILES_MAX files takes some 70 kB. Beyond it the oldest are dropped; the result says how
+many."""
 
 SILENCE_S = 3.0
 """Seconds without an answer after which an older connection is made anew. Our choice: above round trips."""
@@ -239,7 +245,8 @@ class NodeOperations:
         wanted = {PeerId.parse(text) for text in _texts(params, "from")} if "from" in params else None
         overwrite = params.get("overwrite", False) is True
         target = await asyncio.to_thread(Target, _absolute(_text(params, "to")), new_blake3)
-        ended: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        ended = asyncio.Event()
+        done = stored = 0
         with target:
             async with _Events(emit) as events:
 
@@ -250,14 +257,18 @@ class NodeOperations:
                     events.put({"type": "offer", "peer_id": peer.hex(), "files": offered})
 
                     def end(reports: Sequence[FileReport], error: KontinuumError | None) -> None:
-                        session = {
-                            "type": "session",
-                            "peer_id": peer.hex(),
-                            "files": [file_json(report) for report in reports],
-                            "error": None if error is None else str(error),
-                        }
-                        events.put(session)
-                        ended.put_nowait(session)
+                        nonlocal done, stored
+                        done += 1
+                        stored += sum(report.outcome.code == Code.STORED for report in reports)
+                        ended.set()
+                        events.put(
+                            {
+                                "type": "session",
+                                "peer_id": peer.hex(),
+                                "files": [file_json(report) for report in reports],
+                                "error": None if error is None else str(error),
+                            }
+                        )
 
                     return Accept(
                         target,
@@ -271,13 +282,10 @@ class NodeOperations:
                     events.put(
                         {"type": "ready", "to": str(target.path), "contact": self._node.contact.to_text()}
                     )
-                    stored = 0
-                    done = 0
                     while left is None or done < left:
-                        session = await ended.get()
-                        done += 1
-                        stored += sum(file["code"] == "stored" for file in session["files"])
-        return {"sessions": done, "files_stored": stored}
+                        ended.clear()
+                        await ended.wait()
+        return {"sessions": done, "files_stored": stored, "events_dropped": events.dropped}
 
     async def contact_show(self, params: dict[str, Any], _emit: Emit) -> Mapping[str, Any]:
         """Return this node's contact."""
@@ -301,11 +309,16 @@ class NodeOperations:
 
 
 class _Events:
-    """Sends events in order from callbacks that cannot wait; of progress only the newest counts."""
+    """Sends events in order from callbacks that cannot wait; of progress only the newest counts.
+
+    A client that does not read loses the oldest ones: what peers do must not pile up in the node.
+    """
 
     def __init__(self, emit: Emit) -> None:
+        self.dropped = 0
+        """Events that were lost, progress not counted."""
         self._emit = emit
-        self._queue: list[Mapping[str, Any]] = []
+        self._queue: deque[Mapping[str, Any]] = deque()
         self._progress: dict[tuple[str, int], Mapping[str, Any]] = {}
         self._wanted = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -323,10 +336,17 @@ class _Events:
                 await self._flush()
 
     def put(self, event: Mapping[str, Any]) -> None:
+        if len(self._queue) >= EVENTS_MAX:
+            self._queue.popleft()
+            self.dropped += 1
         self._queue.append(event)
         self._wanted.set()
 
     def progress(self, progress: Progress) -> None:
+        # In the order of the last news, so that the oldest one is the first.
+        self._progress.pop((progress.name, progress.index), None)
+        if len(self._progress) >= EVENTS_MAX:
+            del self._progress[next(iter(self._progress))]
         self._progress[progress.name, progress.index] = {
             "type": "progress",
             "index": progress.index,
@@ -345,9 +365,10 @@ class _Events:
 
     async def _flush(self) -> None:
         progress, self._progress = self._progress, {}
-        queue, self._queue = self._queue, []
-        for event in [*progress.values(), *queue]:
+        for event in progress.values():
             await self._emit(event)
+        while self._queue:
+            await self._emit(self._queue.popleft())
 
 
 def file_json(report: FileReport) -> dict[str, Any]:
