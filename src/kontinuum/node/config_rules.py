@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from kontinuum.base.errors import KontinuumError
 from kontinuum.identity.contact import Contact
 from kontinuum.identity.multiaddr import Multiaddr
+from kontinuum.node import bootstrap
 from kontinuum.node.errors import Finding
 from kontinuum.node.local_address import LocalAddress, host_and_port
 
@@ -128,6 +129,8 @@ def _doubts(config: NodeConfig) -> Iterator[tuple[str, str]]:
             "advertise",
             "listen has port 0, so each start takes a new port and no address stays true",
         )
+    for problem in bootstrap.problems(config):
+        yield "bootstrap", problem
     if not config.bootstrap and not config.mdns:
         yield "bootstrap", "with no bootstrap contact and mdns off, this node waits until others dial it"
     if config.pow_bits < 16 and config.network == "main":

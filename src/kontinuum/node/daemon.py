@@ -89,11 +89,17 @@ async def _started(node: Node, stop: asyncio.Event) -> bool:
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        stopping.cancel()
         if not starting.done():
             starting.cancel()
             await asyncio.wait([starting])
+    except asyncio.CancelledError:
+        # Whoever cancels us gets no node to stop, so that one which has just started must not stay.
+        starting.cancel()
+        await asyncio.wait([starting])
+        await node.close()
+        raise
+    finally:
+        stopping.cancel()
     if starting.cancelled():
         return False
     starting.result()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
+from weakref import WeakSet
 
 if TYPE_CHECKING:
     from kontinuum.identity import PeerId
@@ -50,10 +51,48 @@ class PathChanged:
 NodeEvent = PeerConnected | PeerLost | PathChanged
 
 
-class Watcher:
-    """The events of a node from now on, as an asynchronous iterator. Ends when the node stops."""
+class Watchers:
+    """Who watches a node. One that its program has dropped is forgotten, unless it waits for an event."""
 
-    def __init__(self, watchers: set[Watcher]) -> None:
+    def __init__(self) -> None:
+        self._all: WeakSet[Watcher] = WeakSet()
+        self.waiting: set[Watcher] = set()
+        """Held here, because the task that waits may be held by nothing but its watcher."""
+        self._ended = False
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def add(self, watcher: Watcher) -> None:
+        """Tell ``watcher`` what happens; after the end, that nothing will."""
+        if self._ended:
+            watcher.end()
+        else:
+            self._all.add(watcher)
+
+    def discard(self, watcher: Watcher) -> None:
+        """Tell ``watcher`` nothing more."""
+        self._all.discard(watcher)
+
+    def put(self, event: NodeEvent) -> None:
+        """Something happened."""
+        for watcher in self._all:
+            watcher.put(event)
+
+    def end(self) -> None:
+        """Nothing more will happen."""
+        self._ended = True
+        for watcher in list(self._all):
+            watcher.end()
+
+
+class Watcher:
+    """The events of a node from now on, as an asynchronous iterator. Ends when the node stops.
+
+    One that is no longer used may simply be dropped, or closed, or used in ``async with``.
+    """
+
+    def __init__(self, watchers: Watchers) -> None:
         self.dropped = 0
         """Events lost because this watcher did not keep up."""
         self._events: deque[NodeEvent] = deque()
@@ -80,6 +119,12 @@ class Watcher:
         self._watchers.discard(self)
         self.end()
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
     def __aiter__(self) -> Watcher:
         return self
 
@@ -88,5 +133,9 @@ class Watcher:
             if self._ended:
                 raise StopAsyncIteration
             self._wake.clear()
-            await self._wake.wait()
+            self._watchers.waiting.add(self)
+            try:
+                await self._wake.wait()
+            finally:
+                self._watchers.waiting.discard(self)
         return self._events.popleft()

@@ -1,7 +1,7 @@
 """The peers of a node: who they are called, where they are, and the one connection with each.
 
 Joins ``rpc.links`` (which connection counts), ``connector`` (how one is made), ``peer_store`` (who is known)
-and ``introductions`` (how more become known), and keeps as many peers connected as the node wants.
+and ``introducer`` (how more become known), and keeps as many peers connected as the node wants.
 Bounds: those of its parts; ALIASES_MAX remembered texts.
 Trust:  what peers tell about others is verified like any contact from a stranger.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,14 +19,8 @@ from kontinuum.base.log import RoomLogger
 from kontinuum.identity import Contact, PeerId
 from kontinuum.node.connector import Connector
 from kontinuum.node.errors import UnknownPeerError
-from kontinuum.node.introductions import (
-    CONTACTS,
-    CONTACTS_PER_REPLY_MAX,
-    HELLO,
-    PING,
-    decode_contacts,
-    encode_contacts,
-)
+from kontinuum.node.introducer import Introducer
+from kontinuum.node.introductions import PING
 from kontinuum.rpc.errors import CallTimeoutError
 from kontinuum.rpc.links import CONFIRM_TIMEOUT_S, Links
 from kontinuum.transport import CloseCode, CloseReason, Connection
@@ -33,7 +28,6 @@ from kontinuum.transport.errors import ConnectionLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from datetime import datetime
     from typing import Any
 
     from kontinuum.base.clock import Clock
@@ -47,7 +41,11 @@ PeerLike = PeerId | Contact | str
 """A peer: its identity in either text form, its contact, or a contact's text."""
 
 UPKEEP_INTERVAL_S = 5.0
-"""Seconds between two looks at whether peers are missing or something must be saved. Our choice."""
+"""Seconds between two looks at whether peers are missing. Our choice."""
+
+UPKEEP_PAUSE_S = 0.25
+"""Seconds that lie at least between two such looks, however much news there is. Our choice: what peers tell
+must not keep us busy."""
 
 UPKEEP_FIRST_S = 0.25
 """Seconds between such looks while a young node has fewer peers than it wants. Our choice."""
@@ -63,11 +61,8 @@ INTRODUCTION_DELAY_S = 0.05
 """Seconds between a dial and the introduction: what the connection was made for comes first, and one that is
 already over needs none. Our choice."""
 
-INTRODUCTION_TIMEOUT_S = 5.0
-"""Seconds that a peer may take to introduce itself. Our choice; it stays connected if it does not."""
-
-CONTACT_TOLD_S = 12 * 3600.0
-"""Age up to which a contact is told to others: half of what they accept, so that it is of use to them."""
+LOAD_RETRY_S = 30.0
+"""Seconds between two attempts to read the saved peers when the disk fails. Our choice."""
 
 _log = RoomLogger("node")
 
@@ -133,11 +128,9 @@ class Neighbours:
         self._endpoint = endpoint
         self._rpc = rpc
         self._clock = clock
-        self._rng = rng
         self._network = network
         self._pow_bits = pow_bits
         self._wanted = wanted
-        self._own_contact = own_contact
         self._connected = connected
         self._lost = lost
         self._connector = Connector(endpoint, rng, timeout_s=dial_timeout_s)
@@ -148,8 +141,15 @@ class Neighbours:
         self._started = clock.monotonic()
         rpc.connection_opened = self._on_connection
         rpc.connection_closed = self._on_closed
-        rpc.add_handler(HELLO, self._answer_hello)
-        rpc.add_handler(CONTACTS, self._answer_contacts)
+        self._introducer = Introducer(
+            rpc,
+            store,
+            clock=clock,
+            rng=rng,
+            own_contact=own_contact,
+            learn=self.add_contact,
+            connection_of=self.links.current.get,
+        )
 
     # --- names and contacts ---
 
@@ -184,13 +184,19 @@ class Neighbours:
         self._aliases[peer] = peer_id
         return peer_id
 
-    def add_contact(self, contact: Contact) -> bool:
-        """Verify and remember ``contact``. Returns whether it was news."""
+    def add_contact(self, contact: Contact, *, pinned: bool = False) -> bool:
+        """Verify and remember ``contact``. Returns whether it was news.
+
+        Args:
+            contact: What a peer says of itself.
+            pinned: Our own user names this peer: the contact may be of any age.
+        """
         at = self._clock.utc()
-        contact.verify(at, self._network, self._pow_bits)
+        if not pinned:
+            contact.verify(at, self._network, self._pow_bits)
         if contact.peer_id == self._endpoint.peer_id:
             return False
-        news = self.store.add(contact, at)
+        news = self.store.add(contact, at, pinned=pinned)
         if news:
             self._connector.back_off.forget(contact.peer_id)
             self._wake.set()
@@ -280,6 +286,7 @@ class Neighbours:
     def _on_closed(self, connection: Connection, reason: CloseReason) -> None:
         was_current = self.links.current.get(connection.peer_id) is connection
         if self.links.remove(connection):
+            self._introducer.forget(connection.peer_id)
             self._lost(connection, reason)
             if self._wanted:
                 self._wake.set()
@@ -309,41 +316,9 @@ class Neighbours:
 
     def _begin_introduction(self, connection: Connection) -> None:
         if connection.close_reason is None and not self._closing:
-            self._spawn(self._introduce(connection))
-
-    async def _introduce(self, connection: Connection) -> None:
-        """Exchange contacts with a peer that we dialled, and ask whom else it knows."""
-        try:
-            own = self._own_contact().encode()
-            reply = await self._rpc.call(connection, HELLO, own, INTRODUCTION_TIMEOUT_S)
-            if (theirs := Contact.decode(reply)).peer_id == connection.peer_id:
-                self._learn([theirs])
-            if len(self.links.current) < self._wanted:
-                reply = await self._rpc.call(connection, CONTACTS, b"", INTRODUCTION_TIMEOUT_S)
-                self._learn(decode_contacts(reply))
-        except KontinuumError as error:
-            _log.debug("a peer did not introduce itself", peer=connection.peer_id.short, reason=str(error))
-        else:
-            self.store.succeeded(connection.peer_id, self._clock.utc())
-
-    def _learn(self, contacts: list[Contact]) -> None:
-        for contact in contacts:
-            try:
-                self.add_contact(contact)
-            except KontinuumError as error:
-                _log.debug("a contact is of no use", peer=contact.peer_id.short, reason=str(error))
-
-    def _answer_hello(self, peer: PeerId, data: bytes) -> bytes:
-        with contextlib.suppress(KontinuumError):
-            if (theirs := Contact.decode(data)).peer_id == peer:
-                self.add_contact(theirs)
-        return self._own_contact().encode()
-
-    def _answer_contacts(self, peer: PeerId, _data: bytes) -> bytes:
-        known = self.store.best(4 * CONTACTS_PER_REPLY_MAX, exclude={peer})
-        chosen = self._rng.sample(known, CONTACTS_PER_REPLY_MAX)
-        at = self._clock.utc()
-        return encode_contacts(saved.contact for saved in chosen if _is_worth_telling(saved.contact, at))
+            self._spawn(
+                self._introducer.introduce(connection, ask=lambda: len(self.links.current) < self._wanted)
+            )
 
     # --- upkeep ---
 
@@ -353,14 +328,13 @@ class Neighbours:
         Args:
             also: Called at every look: what else the node has to keep up.
         """
-        if self.store.path is not None:
-            try:
-                for _ in self.store.loading(self._clock.utc()):
-                    await asyncio.sleep(0)
-            except KontinuumError as error:
-                _log.error("the saved peers cannot be read; the node goes on without them", reason=str(error))
+        load_at = -math.inf
         while True:
             now = self._clock.monotonic()
+            if not self.store.loaded and now >= load_at:
+                await self._load(first=load_at < 0)
+                now = self._clock.monotonic()
+                load_at = now + LOAD_RETRY_S
             for link in self.links.handle_timeout(now):
                 link.close(CloseCode.DUPLICATE, "another connection of this pair is kept")
             missing = self._wanted - len(self.links.current)
@@ -373,9 +347,22 @@ class Neighbours:
                 UPKEEP_FIRST_S if young else UPKEEP_INTERVAL_S,
                 UPKEEP_INTERVAL_S if due is None else due - now,
             )
-            await self._sleep(max(wait_s, UPKEEP_FIRST_S / 5))
+            await self._sleep(wait_s)
+
+    async def _load(self, *, first: bool) -> None:
+        try:
+            for _ in self.store.loading(self._clock.utc()):
+                await asyncio.sleep(0)
+        except KontinuumError as error:
+            (_log.warning if first else _log.debug)(
+                "the saved peers cannot be read; the node goes on without them, tries again, and saves none "
+                "until then",
+                reason=str(error),
+            )
 
     async def _sleep(self, seconds: float) -> None:
+        await asyncio.sleep(UPKEEP_PAUSE_S)
+        seconds = max(0.0, seconds - UPKEEP_PAUSE_S)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
@@ -394,7 +381,3 @@ class Neighbours:
         except KontinuumError as error:
             self.store.failed(peer_id)
             _log.debug("a peer could not be reached", peer=peer_id.short, reason=str(error))
-
-
-def _is_worth_telling(contact: Contact, at: datetime) -> bool:
-    return (at - contact.issued_at).total_seconds() < CONTACT_TOLD_S

@@ -20,13 +20,15 @@ from kontinuum.base.log import RoomLogger
 from kontinuum.identity import Contact, KeyPair, Multiaddr, PeerId
 from kontinuum.identity.pow import network_id
 from kontinuum.node.addresses import own_addresses
-from kontinuum.node.events import NodeEvent, PathChanged, PeerConnected, PeerLost, Watcher
+from kontinuum.node.bootstrap import usable
+from kontinuum.node.events import NodeEvent, PathChanged, PeerConnected, PeerLost, Watcher, Watchers
 from kontinuum.node.introductions import PING, PING_BYTES_MAX
 from kontinuum.node.neighbours import Neighbours, PeerInfo, PeerLike
 from kontinuum.node.peer_store import PeerStore
 from kontinuum.node.proof import proof_of
+from kontinuum.node.saving import keep_saved, save_at_end
 from kontinuum.node.services import start_discovery, start_metrics, warn_of_doubts
-from kontinuum.rpc.errors import CallTimeoutError
+from kontinuum.rpc.errors import CallTimeoutError, InvalidTimeoutError
 from kontinuum.rpc.incoming import RpcOptions
 from kontinuum.rpc.service import RpcService
 from kontinuum.transport import CloseCode, CloseReason, Connection, Endpoint, TransportOptions
@@ -42,6 +44,9 @@ H = TypeVar("H", bound="Callable[..., Any]")
 
 CONTACT_RENEW_S = 6 * 3600.0
 """Age in seconds at which our contact is issued anew; others take it for a day. Our choice: a quarter."""
+
+NOT_RUNNING = "the node does not run; use: async with Node(...) as node"
+NO_CONNECTION_IN_TIME = "no connection could be made in time"
 
 _PATH_CHANGES = ("established", "abandoned", "available", "backup", "observed")
 """Names of path changes, by the engine's numbers."""
@@ -103,7 +108,7 @@ class Node:
             )
         )
         self._rpc.add_handler(PING, lambda _peer, data: data[:PING_BYTES_MAX])
-        self._watchers: set[Watcher] = set()
+        self._watchers = Watchers()
         self._counts: Counter[str] = Counter()
         self._stack = contextlib.AsyncExitStack()
         self._started_at: float | None = None
@@ -123,7 +128,7 @@ class Node:
             MisuseError: The node does not run.
         """
         if self._endpoint is None:
-            raise MisuseError("the node does not run; use: async with Node(...) as node")
+            raise MisuseError(NOT_RUNNING)
         return self._endpoint
 
     @property
@@ -135,7 +140,7 @@ class Node:
     def contact(self) -> Contact:
         """Our signed contact, to be given to others."""
         if self._endpoint is None:
-            raise MisuseError("the node does not run; use: async with Node(...) as node")
+            raise MisuseError(NOT_RUNNING)
         return self._contact
 
     @property
@@ -211,12 +216,12 @@ class Node:
             lost=self._on_lost,
         )
         stack.push_async_callback(self._neighbours.close)
-        stack.callback(self._save)
+        stack.callback(save_at_end, store)
         self._rpc.on_path = self._on_path
         self._connected = self._neighbours.links.current
         self._endpoint = endpoint
-        for text in config.bootstrap:
-            self.add_contact(text)
+        for contact in usable(config):
+            self._neighbours.add_contact(contact, pinned=True)
         warn_of_doubts(config)
         await start_metrics(stack, self, self._unready)
         discovery = await start_discovery(stack, config, network, lambda: self._contact, self._on_found)
@@ -226,10 +231,10 @@ class Node:
                 issue_contact()
                 if discovery is not None:
                     discovery.refresh()
-            self._save()
 
-        upkeep = asyncio.create_task(self._neighbours.upkeep(keep_up), name="kontinuum upkeep")
-        stack.push_async_callback(_cancelled, upkeep)
+        tasks = {"upkeep": self._neighbours.upkeep(keep_up), "saving": keep_saved(store)}
+        for name, work in tasks.items():
+            stack.push_async_callback(_cancelled, asyncio.create_task(work, name=f"kontinuum {name}"))
         _log.info("the node runs", peer=self.peer_id.short, addresses=[str(address) for address in addresses])
 
     def _open_directory(self) -> DataDir:
@@ -244,8 +249,7 @@ class Node:
     async def close(self) -> None:
         """Stop handlers, tell the peers, save what is to be kept. A second call does nothing."""
         self._closing = True
-        for watcher in list(self._watchers):
-            watcher.end()
+        self._watchers.end()
         await self._stack.aclose()
 
     # --- peers ---
@@ -293,6 +297,7 @@ class Node:
 
         Raises:
             CallTimeoutError: No answer in time, or no connection.
+            InvalidTimeoutError: ``timeout`` is not above 0.
             UnknownProtocolError: The peer has no such handler.
             RemoteError: The handler failed, or refused.
             BusyError: The peer is busy.
@@ -303,6 +308,8 @@ class Node:
         """
         if timeout is None:
             timeout = self.config.call_timeout_s
+        if not timeout > 0:  # Also what is no number; and before a connection is made for nothing.
+            raise InvalidTimeoutError(f"a call's time-out is a number of seconds above 0, not {timeout}")
         connection = self.connection(peer)
         if connection is None:
             started = self.clock.monotonic()
@@ -310,8 +317,10 @@ class Node:
                 async with asyncio.timeout(timeout):
                     connection = await self._connection(peer)
             except TimeoutError:
-                raise CallTimeoutError("no connection could be made in time") from None
+                raise CallTimeoutError(NO_CONNECTION_IN_TIME) from None
             timeout -= self.clock.monotonic() - started
+            if timeout <= 0:
+                raise CallTimeoutError(NO_CONNECTION_IN_TIME)
         return await self._rpc.call(connection, protocol, data, timeout)
 
     async def ping(self, peer: PeerLike) -> float:
@@ -362,12 +371,16 @@ class Node:
         )
 
     def events(self) -> Watcher:
-        """What happens from now on, as an asynchronous iterator; it ends when the node stops."""
+        """What happens from now on, as an asynchronous iterator; it ends when the node stops.
+
+        Drop it when it is no longer wanted, or use it in ``async with``.
+        """
         return Watcher(self._watchers)
 
     def figures(self) -> Figures:
-        """Counters of this node since it started."""
-        self._require_running()
+        """Counters of this node since it started; also after its end."""
+        if self._endpoint is None:
+            raise MisuseError(NOT_RUNNING)
         return Figures(
             uptime_s=self.clock.monotonic() - (self._started_at or 0.0),
             inbound=self._counts["inbound"],
@@ -415,7 +428,9 @@ class Node:
 
     def _require_running(self) -> None:
         if self._endpoint is None:
-            raise MisuseError("the node does not run; use: async with Node(...) as node")
+            raise MisuseError(NOT_RUNNING)
+        if self._closing:
+            raise MisuseError("the node has been closed; a node runs once, make another one")
 
     async def _connection(self, peer: PeerLike) -> Connection:
         self._require_running()
@@ -426,8 +441,7 @@ class Node:
         return "the node is stopping" if self._closing else ""
 
     def _tell(self, event: NodeEvent) -> None:
-        for watcher in self._watchers:
-            watcher.put(event)
+        self._watchers.put(event)
 
     def _on_connected(self, connection: Connection) -> None:
         self._counts["outbound" if connection.outbound else "inbound"] += 1
@@ -446,13 +460,6 @@ class Node:
     def _on_found(self, contact: Contact) -> None:
         with contextlib.suppress(KontinuumError):
             self._neighbours.add_contact(contact)
-
-    def _save(self) -> None:
-        try:
-            self._neighbours.store.save()
-        except KontinuumError as error:
-            # A full disk must not stop a node: what it knows stays in memory, and the next look tries again.
-            _log.warning("the known peers could not be saved", reason=str(error))
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:
