@@ -98,7 +98,7 @@ _HINTS = {
 
 def hint_of(error: BaseException) -> str:
     """Return what to do about an error; empty when nothing is known."""
-    from kontinuum.node.control import error_code  # noqa: PLC0415 -- slow to import
+    from kontinuum.node.control import error_code
 
     if isinstance(error, CliError):
         return error.hint

@@ -60,7 +60,7 @@ app.command("completion")(completion.completion)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 -- slow to import
+        from importlib.metadata import PackageNotFoundError, version
 
         try:
             number = version("kontinuum")

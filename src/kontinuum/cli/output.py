@@ -82,7 +82,7 @@ class Output:
 
     def console(self) -> Console:
         """Return a console on standard error, for progress bars and live tables."""
-        from rich.console import Console  # noqa: PLC0415 -- slow to import
+        from rich.console import Console
 
         return Console(stderr=True)
 
@@ -94,8 +94,8 @@ def printable_lines(text: str) -> str:
 
 def code_of(error: BaseException) -> str:
     """Return the stable code of an error, as in the control protocol."""
-    from kontinuum.base.errors import KontinuumError  # noqa: PLC0415
-    from kontinuum.node.control import error_code  # noqa: PLC0415
+    from kontinuum.base.errors import KontinuumError
+    from kontinuum.node.control import error_code
 
     if isinstance(error, KontinuumError):
         return error_code(error)

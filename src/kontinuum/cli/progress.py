@@ -24,7 +24,7 @@ class TransferBars:
 
     def __enter__(self) -> Self:
         if self._output.decorated:
-            from rich.progress import (  # noqa: PLC0415 -- slow to import
+            from rich.progress import (
                 BarColumn,
                 DownloadColumn,
                 Progress,
@@ -98,7 +98,7 @@ class MiningBar:
             self._progress.update(self._task, completed=min(hashes, expected))
 
     def _start(self, expected: int) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
         self._progress = Progress(
             TextColumn("proof of work for this identity"),

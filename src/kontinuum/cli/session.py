@@ -55,7 +55,7 @@ class DaemonSession:
         self, method: str, params: Mapping[str, Any] | None = None, on_event: OnEvent | None = None
     ) -> dict[str, Any]:
         """See :class:`Session`."""
-        from kontinuum.node.errors import ControlError  # noqa: PLC0415 -- slow to import
+        from kontinuum.node.errors import ControlError
 
         result: dict[str, Any] = {}
         try:
@@ -81,7 +81,7 @@ class LocalSession:
         self, method: str, params: Mapping[str, Any] | None = None, on_event: OnEvent | None = None
     ) -> dict[str, Any]:
         """See :class:`Session`."""
-        from kontinuum.node.errors import ControlError  # noqa: PLC0415 -- slow to import
+        from kontinuum.node.errors import ControlError
 
         async def emit(event: Mapping[str, Any]) -> None:
             if on_event is not None:
@@ -100,8 +100,8 @@ async def running_node(given: Path | None) -> AsyncIterator[Session]:
     Raises:
         CliError: none is running there.
     """
-    from kontinuum.node.control_client import ControlClient  # noqa: PLC0415 -- slow to import
-    from kontinuum.node.errors import ControlError, NotRunningError  # noqa: PLC0415
+    from kontinuum.node.control_client import ControlClient
+    from kontinuum.node.errors import ControlError, NotRunningError
 
     directory = data_dir(given)
     client = ControlClient(directory / "control.sock")
@@ -146,7 +146,7 @@ async def any_node(given: Path | None) -> AsyncIterator[Session]:
 
 
 def _load(flags: Mapping[str, Any], directory: Path | None) -> NodeConfig:
-    from kontinuum.node.config import NodeConfig  # noqa: PLC0415 -- slow to import
+    from kontinuum.node.config import NodeConfig
 
     return NodeConfig.load(data_dir=directory, flags=flags)
 
@@ -154,8 +154,8 @@ def _load(flags: Mapping[str, Any], directory: Path | None) -> NodeConfig:
 @contextlib.asynccontextmanager
 async def short_lived_node(config: NodeConfig) -> AsyncIterator[Session]:
     """Run a node for as long as the block runs."""
-    from kontinuum.node.node import Node  # noqa: PLC0415 -- the engine takes a moment to load
-    from kontinuum.node.operations import NodeOperations  # noqa: PLC0415
+    from kontinuum.node.node import Node  # The engine takes a moment to load.
+    from kontinuum.node.operations import NodeOperations
 
     with MiningBar(state.output) as bar:
         node = Node(config, on_mining=bar.update)

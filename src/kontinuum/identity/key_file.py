@@ -201,7 +201,7 @@ def encode_protected(key_pair: KeyPair, passphrase: str, entropy: Entropy, cost:
         _PEER_ID: key_pair.peer_id,
     }
     key = _stretch(passphrase, _octets(header, _SALT, _SALT_BYTES), cost)
-    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305  # noqa: PLC0415  a slow import
+    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
     ciphertext = ChaCha20Poly1305(key).encrypt(
         _octets(header, _NONCE, _NONCE_BYTES), key_pair.seed, _associated_data(header)
@@ -259,8 +259,8 @@ def _decode_protected(body: bytes, passphrase: str | None) -> KeyPair:
         raise DamagedKeyFileError(f"the key file is damaged ({error}); {_RESTORE}") from None
     if passphrase is None:
         raise PassphraseNeededError("the key is protected by a passphrase; give it, or name its source")
-    from cryptography.exceptions import InvalidTag  # noqa: PLC0415  a slow import
-    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305  # noqa: PLC0415
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
     key = _stretch(passphrase, salt, cost)
     del fields[_CIPHERTEXT]
@@ -293,7 +293,7 @@ def _protected_fields(body: bytes) -> dict[cbor.CborKey, cbor.CborValue]:
 
 def _stretch(passphrase: str, salt: bytes, cost: Argon2Cost) -> Secret:
     """The key that a passphrase makes (Argon2id, RFC 9106)."""
-    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id  # noqa: PLC0415  a slow import
+    from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
     try:
         # One spelling, whatever keyboard and system composed the characters.

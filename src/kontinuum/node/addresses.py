@@ -26,7 +26,7 @@ def own_addresses(bound: tuple[str, int]) -> tuple[Multiaddr, ...]:
     ip = ipaddress.ip_address(host)
     if not ip.is_unspecified:
         return (Multiaddr.from_ip(host, port),)
-    import ifaddr  # noqa: PLC0415 -- a dependency of zeroconf; most nodes in tests do not need it
+    import ifaddr  # A dependency of zeroconf; most nodes in tests do not need it.
 
     hosts = (entry.ip for adapter in ifaddr.get_adapters() for entry in adapter.ips)
     texts = [host if isinstance(host, str) else host[0] for host in hosts]

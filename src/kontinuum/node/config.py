@@ -252,14 +252,14 @@ class NodeConfig(BaseSettings):
         Raises:
             ConfigError: with every finding of level "error".
         """
-        from kontinuum.node.config_sources import load  # noqa: PLC0415 -- it imports this class
+        from kontinuum.node.config_sources import load  # It imports this class.
 
         return load(cls, data_dir=data_dir, flags=flags or {})
 
     @classmethod
     def check(cls, *, data_dir: Path | None = None, flags: Mapping[str, Any] | None = None) -> list[Finding]:
         """Return all that is wrong or doubtful, for ``kontinuum config check``. Raises nothing."""
-        from kontinuum.node.config_sources import check  # noqa: PLC0415 -- it imports this class
+        from kontinuum.node.config_sources import check  # It imports this class.
 
         return check(cls, data_dir=data_dir, flags=flags or {})
 
@@ -270,7 +270,7 @@ class NodeConfig(BaseSettings):
     @classmethod
     def example_toml(cls) -> str:
         """Return a ``node.toml`` in which every setting stands commented out, at its default."""
-        from kontinuum.node.config_docs import example_toml  # noqa: PLC0415 -- it imports this class
+        from kontinuum.node.config_docs import example_toml  # It imports this class.
 
         return example_toml(cls)
 

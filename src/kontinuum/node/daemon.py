@@ -54,7 +54,7 @@ async def run_daemon(
     Raises:
         KontinuumError: the node cannot start; nothing is left running.
     """
-    from kontinuum.node.node import Node  # noqa: PLC0415 -- the engine takes a moment to load
+    from kontinuum.node.node import Node  # The engine takes a moment to load.
 
     if config.data_dir is None:
         raise AssertionError("a daemon lives in a data directory")

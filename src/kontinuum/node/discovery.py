@@ -132,8 +132,8 @@ class MdnsDiscovery:
         Raises:
             ListenError: there is no interface that can multicast.
         """
-        from zeroconf import InterfaceChoice, IPVersion  # noqa: PLC0415 -- slow to import
-        from zeroconf.asyncio import AsyncServiceBrowser, AsyncZeroconf  # noqa: PLC0415
+        from zeroconf import InterfaceChoice, IPVersion
+        from zeroconf.asyncio import AsyncServiceBrowser, AsyncZeroconf
 
         try:
             self._zeroconf = AsyncZeroconf(
@@ -177,8 +177,8 @@ class MdnsDiscovery:
             await self._announce(self._zeroconf)
 
     async def _announce(self, zeroconf: AsyncZeroconf) -> None:
-        from zeroconf import Error  # noqa: PLC0415 -- slow to import
-        from zeroconf.asyncio import AsyncServiceInfo  # noqa: PLC0415
+        from zeroconf import Error
+        from zeroconf.asyncio import AsyncServiceInfo
 
         try:
             contact = self._contact_provider()
@@ -212,7 +212,7 @@ class MdnsDiscovery:
                 self._names.put_nowait(name)
 
     async def _resolve(self) -> None:
-        from zeroconf.asyncio import AsyncServiceInfo  # noqa: PLC0415 -- slow to import
+        from zeroconf.asyncio import AsyncServiceInfo
 
         while True:
             name = await self._names.get()

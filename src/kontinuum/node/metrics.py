@@ -88,8 +88,8 @@ class NodeSnapshot:
 
 def create_registry(snapshot: Callable[[], NodeSnapshot]) -> CollectorRegistry:
     """Return a registry that takes one ``snapshot`` per scrape. Imports prometheus-client only now."""
-    from prometheus_client import CollectorRegistry, ProcessCollector  # noqa: PLC0415 -- slow to import
-    from prometheus_client.registry import Collector  # noqa: PLC0415
+    from prometheus_client import CollectorRegistry, ProcessCollector
+    from prometheus_client.registry import Collector
 
     class NodeCollector(Collector):
         def collect(self) -> Iterator[Metric]:
@@ -114,8 +114,8 @@ def metrics_server(
         snapshot: the node's counters.
         unready: why the node cannot serve its peers now, as a sentence; empty when it can.
     """
-    from prometheus_client import generate_latest  # noqa: PLC0415 -- slow to import
-    from prometheus_client.exposition import CONTENT_TYPE_LATEST  # noqa: PLC0415
+    from prometheus_client import generate_latest
+    from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
     registry = create_registry(snapshot)
 
@@ -136,7 +136,7 @@ def metrics_server(
 
 
 def _metrics(now: NodeSnapshot) -> Iterator[Metric]:
-    from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415
+    from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 
     for name, text, value in (
         ("uptime_seconds", "Seconds since the node started.", now.uptime_s),

@@ -93,7 +93,7 @@ class Node:
         on_mining: Callable[[int, int], None] | None = None,
     ) -> None:
         if config is None:
-            from kontinuum.node.config import NodeConfig  # noqa: PLC0415 -- pydantic takes 0.2 s to import
+            from kontinuum.node.config import NodeConfig
 
             config = NodeConfig(network="local", pow_bits=0, listen="127.0.0.1:0")
         self.config = config
@@ -238,7 +238,7 @@ class Node:
         _log.info("the node runs", peer=self.peer_id.short, addresses=[str(address) for address in addresses])
 
     def _open_directory(self) -> DataDir:
-        from kontinuum.node.data_dir import DataDir  # noqa: PLC0415 -- only nodes that keep something
+        from kontinuum.node.data_dir import DataDir  # Only nodes that keep something.
 
         if self.config.data_dir is None:
             raise AssertionError("asked without a directory")

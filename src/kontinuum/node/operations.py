@@ -295,7 +295,7 @@ class NodeOperations:
     async def contact_add(self, params: dict[str, Any], _emit: Emit) -> Mapping[str, Any]:
         """Remember a contact. ``{"contact": "kontinuum:..."}``."""
         _only(params, "contact")
-        from kontinuum.identity.contact import Contact  # noqa: PLC0415
+        from kontinuum.identity.contact import Contact
 
         contact = Contact.from_text(_text(params, "contact"))
         self._node.add_contact(contact)

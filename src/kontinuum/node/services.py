@@ -27,8 +27,8 @@ async def start_metrics(stack: AsyncExitStack, node: Node, unready: Callable[[],
     """
     if node.config.metrics_address is None:
         return
-    from kontinuum.node.metrics import metrics_server  # noqa: PLC0415 -- prometheus-client is slow to import
-    from kontinuum.node.watching import snapshot  # noqa: PLC0415
+    from kontinuum.node.metrics import metrics_server
+    from kontinuum.node.watching import snapshot
 
     server = metrics_server(node.config.metrics_address, lambda: snapshot(node), unready)
     await stack.enter_async_context(server)
@@ -44,7 +44,7 @@ async def start_discovery(
     """Look for peers on the local network if the settings say so; without multicast the node still runs."""
     if not config.mdns:
         return None
-    from kontinuum.node.discovery import MdnsDiscovery  # noqa: PLC0415 -- zeroconf is slow to import
+    from kontinuum.node.discovery import MdnsDiscovery
 
     discovery = MdnsDiscovery(own_contact, found, network_id=network, pow_bits=config.pow_bits)
     try:

@@ -26,7 +26,7 @@ HasherFactory = Callable[[], Hasher]
 def new_blake3() -> Hasher:
     """Return a fresh BLAKE3 hasher of the native engine."""
     # Imported here, so that the pure parts of this room load without the native library.
-    from kontinuum import _native  # noqa: PLC0415
+    from kontinuum import _native
 
     hasher: Hasher = _native.Blake3()
     return hasher

@@ -27,10 +27,10 @@ def call(
     _json: JsonOption = False,
 ) -> None:
     """Call a handler of a peer and write its reply to standard output, byte for byte."""
-    import base64  # noqa: PLC0415
+    import base64
 
-    from kontinuum.cli.session import any_node, run  # noqa: PLC0415 -- slow to import
-    from kontinuum.cli.waiting import within  # noqa: PLC0415
+    from kontinuum.cli.session import any_node, run
+    from kontinuum.cli.waiting import within
 
     request = _read_stdin() if data == "-" else data.encode("utf-8", "surrogateescape")
     if len(request) > DATA_BYTES_MAX:

@@ -22,7 +22,7 @@ def completion(
     _json: JsonOption = False,
 ) -> None:
     """Write the completion script of a shell: eval "$(kontinuum completion bash)"."""
-    from typer.completion import (  # type: ignore[attr-defined]  # noqa: PLC0415 -- slow to import
+    from typer.completion import (  # type: ignore[attr-defined]
         get_completion_script,
     )
 

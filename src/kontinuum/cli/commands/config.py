@@ -17,7 +17,7 @@ def check(
     _json: JsonOption = False,
 ) -> None:
     """Say everything that is wrong or doubtful in flags, environment and node.toml."""
-    from kontinuum.node.config import NodeConfig  # noqa: PLC0415 -- slow to import
+    from kontinuum.node.config import NodeConfig
 
     given = data_dir(directory)
     findings = NodeConfig.check(data_dir=given if directory is not None or given.exists() else None)
@@ -43,7 +43,7 @@ def check(
 @app.command("example")
 def example(_json: JsonOption = False) -> None:
     """Write a node.toml in which every setting is explained and at its default."""
-    from kontinuum.node.config import NodeConfig  # noqa: PLC0415 -- slow to import
+    from kontinuum.node.config import NodeConfig
 
     text = NodeConfig.example_toml()
     if state.output.json:

@@ -15,7 +15,7 @@ app = typer.Typer(
 
 
 def _ask(directory: Path | None, method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
-    from kontinuum.cli.session import run, running_node  # noqa: PLC0415 -- slow to import
+    from kontinuum.cli.session import run, running_node
 
     async def work() -> dict[str, Any]:
         async with running_node(directory) as session:
@@ -38,7 +38,7 @@ def qr(directory: DirOption = None, _json: JsonOption = False) -> None:
     if state.output.json:
         state.output.result(result, "")
         return
-    import segno  # noqa: PLC0415 -- slow to import
+    import segno
 
     code = segno.make(result["contact"], error="l", micro=False)
     if sys.stdout.isatty():
@@ -57,7 +57,7 @@ def add(
     _json: JsonOption = False,
 ) -> None:
     """Let the running node remember somebody's contact line."""
-    from kontinuum.identity.contact import Contact  # noqa: PLC0415 -- slow to import
+    from kontinuum.identity.contact import Contact
 
     text = sys.stdin.readline().strip() if contact == "-" else contact.strip()
     Contact.from_text(text)  # A wrong line is told before a node is asked.

@@ -11,9 +11,9 @@ from kontinuum.cli.options import DirOption, JsonOption, data_dir
 
 def doctor(directory: DirOption = None, _json: JsonOption = False) -> None:
     """Check what a node needs of this machine: port, clock, file modes, UDP buffers, GSO."""
-    from kontinuum.cli.output import columns  # noqa: PLC0415
-    from kontinuum.node.config import NodeConfig  # noqa: PLC0415 -- slow to import
-    from kontinuum.node.doctor import examine  # noqa: PLC0415
+    from kontinuum.cli.output import columns
+    from kontinuum.node.config import NodeConfig
+    from kontinuum.node.doctor import examine
 
     given = data_dir(directory)
     known = directory is not None or given.exists()

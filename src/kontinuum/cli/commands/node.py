@@ -35,10 +35,10 @@ def init(
     _json: JsonOption = False,
 ) -> None:
     """Make a data directory with a fresh key and a commented node.toml. Nothing is ever replaced."""
-    from kontinuum.base.files import create_atomically  # noqa: PLC0415 -- slow to import
-    from kontinuum.node.config import NodeConfig  # noqa: PLC0415
-    from kontinuum.node.data_dir import DataDir  # noqa: PLC0415
-    from kontinuum.node.passphrase import read_passphrase  # noqa: PLC0415
+    from kontinuum.base.files import create_atomically
+    from kontinuum.node.config import NodeConfig
+    from kontinuum.node.data_dir import DataDir
+    from kontinuum.node.passphrase import read_passphrase
 
     path = data_dir(directory)
     settings: dict[str, Any] = {
@@ -97,12 +97,12 @@ def run_node(  # noqa: PLR0917 -- typer passes by name
     _json: JsonOption = False,
 ) -> None:
     """Run a node until Ctrl-C. A missing data directory is made, with a fresh key."""
-    import asyncio  # noqa: PLC0415
+    import asyncio
 
-    from kontinuum.node import logs  # noqa: PLC0415 -- slow to import
-    from kontinuum.node.config import NodeConfig  # noqa: PLC0415
-    from kontinuum.node.daemon import run_daemon  # noqa: PLC0415
-    from kontinuum.node.data_dir import DataDir  # noqa: PLC0415
+    from kontinuum.node import logs
+    from kontinuum.node.config import NodeConfig
+    from kontinuum.node.daemon import run_daemon
+    from kontinuum.node.data_dir import DataDir
 
     path = data_dir(directory)
     flags = {
@@ -152,7 +152,7 @@ def run_node(  # noqa: PLR0917 -- typer passes by name
 @app.command("id")
 def identity(directory: DirOption = None, _json: JsonOption = False) -> None:
     """Show the identity of a data directory, in both text forms."""
-    from kontinuum.node.data_dir import DataDir  # noqa: PLC0415 -- slow to import
+    from kontinuum.node.data_dir import DataDir
 
     path = data_dir(directory)
     peer_id = DataDir.inspect(path).load_key().peer_id
@@ -163,8 +163,8 @@ def identity(directory: DirOption = None, _json: JsonOption = False) -> None:
 @app.command("status")
 def status(directory: DirOption = None, _json: JsonOption = False) -> None:
     """Show how the running node does."""
-    from kontinuum.cli.output import fields  # noqa: PLC0415
-    from kontinuum.cli.session import run, running_node  # noqa: PLC0415 -- slow to import
+    from kontinuum.cli.output import fields
+    from kontinuum.cli.session import run, running_node
 
     async def work() -> dict[str, Any]:
         async with running_node(directory) as session:
@@ -186,7 +186,7 @@ def status(directory: DirOption = None, _json: JsonOption = False) -> None:
 @app.command("stop")
 def stop(directory: DirOption = None, _json: JsonOption = False) -> None:
     """End the running node."""
-    from kontinuum.cli.session import run, running_node  # noqa: PLC0415 -- slow to import
+    from kontinuum.cli.session import run, running_node
 
     async def work() -> dict[str, Any]:
         async with running_node(directory) as session:

@@ -8,8 +8,8 @@ from kontinuum.cli.options import DirOption, JsonOption
 
 def peers(directory: DirOption = None, _json: JsonOption = False) -> None:
     """List the peers of the running node: connected ones with path and round-trip time."""
-    from kontinuum.cli.output import columns  # noqa: PLC0415
-    from kontinuum.cli.session import run, running_node  # noqa: PLC0415 -- slow to import
+    from kontinuum.cli.output import columns
+    from kontinuum.cli.session import run, running_node
 
     async def work() -> dict[str, Any]:
         async with running_node(directory) as session:

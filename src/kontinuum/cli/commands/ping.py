@@ -18,9 +18,9 @@ def ping(
     _json: JsonOption = False,
 ) -> None:
     """Measure the round-trip time to a peer, and show the path."""
-    from kontinuum.cli.output import printable  # noqa: PLC0415
-    from kontinuum.cli.session import any_node, run  # noqa: PLC0415 -- slow to import
-    from kontinuum.cli.waiting import within  # noqa: PLC0415
+    from kontinuum.cli.output import printable
+    from kontinuum.cli.session import any_node, run
+    from kontinuum.cli.waiting import within
 
     output = state.output
 

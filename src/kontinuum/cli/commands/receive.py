@@ -29,9 +29,9 @@ def receive(  # noqa: PLR0917 -- typer passes by name
     _json: JsonOption = False,
 ) -> None:
     """Wait for files and store them, until Ctrl-C. Nothing is overwritten unless asked."""
-    from kontinuum.cli.session import any_node, run  # noqa: PLC0415 -- slow to import
-    from kontinuum.transfer.digest import new_blake3  # noqa: PLC0415
-    from kontinuum.transfer.incoming.target import Target  # noqa: PLC0415
+    from kontinuum.cli.session import any_node, run
+    from kontinuum.transfer.digest import new_blake3
+    from kontinuum.transfer.incoming.target import Target
 
     output = state.output
     params: dict[str, Any] = {

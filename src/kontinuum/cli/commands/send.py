@@ -18,10 +18,10 @@ def send(
     _json: JsonOption = False,
 ) -> None:
     """Send files to a peer that is receiving. After an interruption the same command continues."""
-    from kontinuum.cli.output import printable, size_text  # noqa: PLC0415
-    from kontinuum.cli.progress import TransferBars  # noqa: PLC0415
-    from kontinuum.cli.session import any_node, run  # noqa: PLC0415 -- slow to import
-    from kontinuum.transfer.outgoing.source import Source  # noqa: PLC0415
+    from kontinuum.cli.output import printable, size_text
+    from kontinuum.cli.progress import TransferBars
+    from kontinuum.cli.session import any_node, run
+    from kontinuum.transfer.outgoing.source import Source
 
     output = state.output
     paths = [path.absolute() for path in files]

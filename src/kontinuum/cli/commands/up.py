@@ -32,10 +32,10 @@ def up(  # noqa: PLR0917 -- typer passes by name
     and are verified by BLAKE3. On a terminal it stays until Ctrl-C; otherwise, or with --check, it ends
     with a summary and an exit code.
     """
-    from kontinuum.cli.session import run  # noqa: PLC0415 -- slow to import
-    from kontinuum.cli.up.service import run_network  # noqa: PLC0415
-    from kontinuum.cli.up.summary import Plan, text  # noqa: PLC0415
-    from kontinuum.transfer.outgoing.source import Source  # noqa: PLC0415
+    from kontinuum.cli.session import run
+    from kontinuum.cli.up.service import run_network
+    from kontinuum.cli.up.summary import Plan, text
+    from kontinuum.transfer.outgoing.source import Source
 
     output = state.output
     if file is not None:

@@ -227,7 +227,7 @@ class _Network:
 
     def _expected(self) -> bytes:
         if not self._message_digest:
-            from kontinuum.transfer.digest import new_blake3  # noqa: PLC0415 -- loads the engine
+            from kontinuum.transfer.digest import new_blake3  # Loads the engine.
 
             hasher = new_blake3()
             hasher.update(self._plan.message)

@@ -31,7 +31,7 @@ class LiveTable:
 
     async def __aenter__(self) -> Self:
         if self._output.decorated:
-            from rich.live import Live  # noqa: PLC0415 -- slow to import
+            from rich.live import Live
 
             self._live = Live(
                 self._draw(), console=self._output.console(), transient=True, auto_refresh=False
@@ -54,9 +54,9 @@ class LiveTable:
             self._live.update(self._draw(), refresh=True)
 
     def _draw(self) -> RenderableType:
-        from rich.console import Group  # noqa: PLC0415 -- slow to import
-        from rich.table import Table  # noqa: PLC0415
-        from rich.text import Text  # noqa: PLC0415
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
 
         narrow = self._output.console().width < WIDE_COLUMNS
         shown = [index for index, name in enumerate(HEADER) if not (narrow and name == "ADDRESS")]

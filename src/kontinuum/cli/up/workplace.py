@@ -97,7 +97,7 @@ def generate_file(path: Path) -> Path:
 
 def digest_of(path: Path) -> str:
     """Return the BLAKE3 digest of a file, in hex; empty when it cannot be read."""
-    from kontinuum.transfer.digest import new_blake3  # noqa: PLC0415 -- loads the engine
+    from kontinuum.transfer.digest import new_blake3  # Loads the engine.
 
     hasher = new_blake3()
     try:
