@@ -219,6 +219,27 @@ async def test_a_peer_that_restarts_with_its_key_and_port_is_noticed():
             watcher.close()
 
 
+async def test_a_restarted_peer_that_dials_nobody_says_that_the_connection_is_over():
+    """
+    Killed and started again with its key and port: the first packet of the old connection is answered with a
+    stateless reset, and the next call dials anew, long before any time-out.
+    """
+    async with quiet_node() as node, NodeProcess(seed="55" * 32) as peer:
+        await node.connect(peer.contact)
+        assert await node.call(identity(peer), "echo", b"1") == b"1"
+        await peer.kill()
+        peer.fields.update(listen=f"127.0.0.1:{peer.port}")
+        watcher = node.events()
+        await peer.start()
+
+        with pytest.raises(ConnectionLostError):
+            await node.call(identity(peer), "echo", b"2", timeout=20)
+        lost = await happens(watcher, PeerLost)
+
+        assert lost.reason.kind == CloseKind.RESET
+        assert await node.call(identity(peer), "echo", b"3") == b"3"
+
+
 async def test_a_handler_that_blocks_the_loop_loses_no_connection():
     """
     Seven seconds without the loop, idle time-outs of five: the guard keeps all connections alive meanwhile.

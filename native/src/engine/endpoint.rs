@@ -9,11 +9,12 @@ use super::random::SeededCids;
 use super::socket::{Datagram, Socket};
 use super::transport::transport_config;
 use crate::tls;
+use aws_lc_rs::hmac;
 use bytes::BytesMut;
 use noq_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use noq_proto::{
-    ClientConfig, ConnectionHandle, DatagramEvent, EcnCodepoint, EndpointConfig, FourTuple, Incoming, ServerConfig,
-    Transmit, TransportConfig, crypto,
+    ClientConfig, ConnectionHandle, DatagramEvent, EcnCodepoint, EndpointConfig, FourTuple,
+    HashedConnectionIdGenerator, Incoming, ServerConfig, Transmit, TransportConfig, crypto,
 };
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -83,7 +84,7 @@ impl Engine {
         let client_quic = Arc::new(QuicClientConfig::try_from(configs.client.clone())?);
 
         let socket = bind.map(|address| Socket::bind(address, options.mtu_max)).transpose()?;
-        let mut endpoint_config = EndpointConfig::default();
+        let mut endpoint_config = endpoint_config(seed);
         endpoint_config.grease_quic_bit(false); // The first byte tells QUIC from relay frames.
         endpoint_config.max_udp_payload_size(options.mtu_max.max(1472))?;
         endpoint_config.rng_seed(options.rng_seed);
@@ -330,4 +331,15 @@ impl Engine {
             self.send(&transmit, &buffer[..transmit.size]);
         }
     }
+}
+
+/// A node that restarts with the same key recognises the connections of its former life, and tells their
+/// peers at once that they are over (stateless reset, RFC 9000, section 10.3.2).
+fn endpoint_config(seed: &[u8; 32]) -> EndpointConfig {
+    let reset = blake3::derive_key("kontinuum stateless reset v1", seed);
+    let ids = blake3::derive_key("kontinuum connection ids v1", seed);
+    let ids = u64::from_le_bytes(*ids.first_chunk().expect("32 bytes have eight"));
+    let mut config = EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &reset)));
+    config.cid_generator(Arc::new(move || Box::new(HashedConnectionIdGenerator::from_key(ids))));
+    config
 }
