@@ -180,7 +180,10 @@ impl Endpoint {
         let bind = bind.map(|(host, port)| address(&host, port)).transpose()?;
         let engine =
             Engine::new(&key(seed)?, bind, options).map_err(|error| match error.downcast::<std::io::Error>() {
-                Ok(error) => PyErr::from(*error),
+                Ok(error) => match error.raw_os_error() {
+                    Some(number) => PyOSError::new_err((number, error.to_string())),
+                    None => PyErr::from(*error),
+                },
                 Err(error) => PyRuntimeError::new_err(error.to_string()),
             })?;
         let base = Instant::now();

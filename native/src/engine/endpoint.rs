@@ -72,7 +72,11 @@ impl Engine {
         options: Options,
     ) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let key_log = match &options.keylog_path {
-            Some(path) => Some(Arc::new(tls::key_log::KeyLogAt::open(path)?) as Arc<dyn rustls::KeyLog>),
+            Some(path) => {
+                let log = tls::key_log::KeyLogAt::open(path);
+                let log = log.map_err(|error| format!("the key log {} cannot be written: {error}", path.display()))?;
+                Some(Arc::new(log) as Arc<dyn rustls::KeyLog>)
+            }
             None => None,
         };
         let configs = tls::raw_key::configs(seed, options.post_quantum, key_log)?;

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kontinuum.base.errors import MisuseError
 from kontinuum.identity import PeerId
 from kontinuum.transport.errors import (
     CloseCode,
@@ -231,12 +232,15 @@ class Connection:
         """Derive ``length`` secret bytes that only the two ends know. RFC 8446, section 7.5.
 
         Raises:
+            MisuseError: ``length`` is more than 255 hashes, 8,160 bytes.
             ConnectionLostError: The connection ended.
         """
         try:
             return self.endpoint.native.export_keying_material(self.id, label, context, length)
         except BrokenPipeError:
             raise self.lost_error() from None
+        except OverflowError:
+            raise MisuseError(f"{length} bytes are more than TLS exports at once (8,160)") from None
 
     def lost_error(self) -> ConnectionLostError:
         """The error for whoever still wants something of this connection."""

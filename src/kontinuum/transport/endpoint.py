@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import errno
 import os
-import re
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -88,13 +87,14 @@ class Endpoint:
         try:
             self.native = _native.Endpoint(key_pair.seed, bind, self.options.native())
         except OSError as error:
-            code = _os_error(error)
-            if code == errno.EADDRINUSE:
+            if error.errno == errno.EADDRINUSE:
                 raise AddressInUseError(
                     f"UDP port {bind[1]} of {bind[0]} is in use by another program"
                 ) from None
-            why = os.strerror(code) if code else str(error)
+            why = os.strerror(error.errno) if error.errno else str(error)
             raise UnavailableError(f"no UDP socket on {bind[0]} port {bind[1]}: {why}") from None
+        except RuntimeError as error:  # A file that the settings name.
+            raise UnavailableError(str(error)) from None
         self.local_address = self.native.local_address
         self._upcalls = upcalls
         self._past = [0, 0, 0, 0]
@@ -480,9 +480,3 @@ class Endpoint:
         except BrokenPipeError:
             return
         self.touch()
-
-
-def _os_error(error: OSError) -> int:
-    """The number of an error that came through the engine, which has it only in its words."""
-    found = re.search(r"os error (\d+)", str(error))
-    return error.errno or (int(found[1]) if found else 0)

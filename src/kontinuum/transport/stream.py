@@ -108,6 +108,7 @@ class _BaseStream:
         if self.can_send:
             self.can_send = False
             self._quietly(self._native.reset, code)
+            self.on_writable()  # Whoever waits to write more learns that it cannot.
             self._forget_if_done()
 
     def stop(self, code: int = 0) -> None:
