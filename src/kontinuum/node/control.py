@@ -21,16 +21,16 @@ import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from kontinuum.base.errors import KontinuumError
 from kontinuum.node import unix_socket
 from kontinuum.node.errors import ControlError
+from kontinuum.node.local_server import LocalServer
 
 if TYPE_CHECKING:
     import socket
     from pathlib import Path
-    from types import TracebackType
 
 LINE_BYTES_MAX = 2 * 1024 * 1024
 """Bytes of one line. Our choice: a call of 1 MiB fits as base64. A longer request ends its connection with
@@ -84,7 +84,7 @@ def decode_line(line: bytes) -> dict[str, Any]:
     return message
 
 
-class ControlServer:
+class ControlServer(LocalServer):
     """Answers control requests at ``path`` until :meth:`close`. An async context manager.
 
     Args:
@@ -96,60 +96,24 @@ class ControlServer:
     """
 
     def __init__(self, path: Path, methods: Mapping[str, Handler]) -> None:
+        super().__init__()
         self.path = path
         self._methods = dict(methods)
-        self._clients: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
-        self._inode = 0
 
-    async def start(self) -> None:
-        """Begin to listen."""
-        listener, self._inode = unix_socket.listen(self.path)
-        self._server = await asyncio.start_unix_server(self._accept, sock=listener, limit=LINE_BYTES_MAX)
+    async def _listen(self) -> asyncio.Server:
+        return await self._listen_unix(self.path, LINE_BYTES_MAX)
 
-    async def close(self) -> None:
-        """Stop listening, end every request, remove the socket. A second call does nothing."""
-        if self._server is None:
-            return
-        self._server.close()
-        self._server = None
-        unix_socket.remove(self.path, self._inode)
-        for client in list(self._clients):
-            client.cancel()
-        await asyncio.gather(*self._clients, return_exceptions=True)
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is None:  # pragma: no cover -- asyncio calls this in a task
-            raise AssertionError
-        self._clients.add(task)
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         client = _Client(reader, writer, self._methods)
-        try:
-            if refusal := self._refusal(writer.get_extra_info("socket")):
-                await client.send({"id": None, "error": {"code": "refused", "message": refusal}})
-            else:
-                await client.serve()
-        except (OSError, asyncio.CancelledError):
-            pass  # The client, or the node, is going away; there is nobody to tell.
-        finally:
-            self._clients.discard(task)
-            writer.close()
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                await writer.wait_closed()
+        if refusal := self._refusal(writer.get_extra_info("socket")):
+            await client.send({"id": None, "error": {"code": "refused", "message": refusal}})
+        else:
+            await client.serve()
 
     def _refusal(self, connection: socket.socket) -> str:
         if unix_socket.peer_uid(connection) not in (0, os.geteuid()):
             return "this node belongs to another user"
-        if len(self._clients) > CONNECTIONS_MAX:
+        if len(self._connections) > CONNECTIONS_MAX:
             return f"{CONNECTIONS_MAX} clients are connected already"
         return ""
 

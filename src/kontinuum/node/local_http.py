@@ -9,20 +9,18 @@ Trust:    any program on the machine, and any web page that a browser on it show
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from kontinuum.node import unix_socket
 from kontinuum.node.errors import ListenError
 from kontinuum.node.local_address import LocalAddress
+from kontinuum.node.local_server import LocalServer
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping
-    from types import TracebackType
 
 HEAD_BYTES_MAX = 8 * 1024
 """Bytes of request line and headers. Our choice; more is answered with 431."""
@@ -54,7 +52,7 @@ class Page:
     content_type: str = "text/plain; charset=utf-8"
 
 
-class LocalHttpServer:
+class LocalHttpServer(LocalServer):
     """Serves ``pages`` at ``address`` until :meth:`close`. An async context manager.
 
     Args:
@@ -66,68 +64,29 @@ class LocalHttpServer:
     """
 
     def __init__(self, address: LocalAddress, pages: Mapping[str, Callable[[], Page]]) -> None:
+        super().__init__()
         self.address = address
         """Where it listens; once started, with the real port."""
         self._pages = dict(pages)
-        self._server: asyncio.Server | None = None
-        self._connections: set[asyncio.Task[None]] = set()
-        self._inode = 0
 
-    async def start(self) -> None:
-        """Begin to listen."""
+    async def _listen(self) -> asyncio.Server:
         if self.address.path:
-            listener, self._inode = unix_socket.listen(Path(self.address.path))
-            self._server = await asyncio.start_unix_server(self._accept, sock=listener, limit=HEAD_BYTES_MAX)
-            return
+            return await self._listen_unix(Path(self.address.path), HEAD_BYTES_MAX)
         try:
-            self._server = await asyncio.start_server(
+            server = await asyncio.start_server(
                 self._accept, self.address.host, self.address.port, limit=HEAD_BYTES_MAX
             )
         except OSError as error:
             raise ListenError(str(self.address), error.strerror or str(error)) from error
-        self.address = LocalAddress(self.address.host, self._server.sockets[0].getsockname()[1])
-
-    async def close(self) -> None:
-        """Stop listening and close every connection. A second call does nothing."""
-        if self._server is None:
-            return
-        self._server.close()
-        self._server = None
-        if self.address.path:
-            unix_socket.remove(Path(self.address.path), self._inode)
-        for connection in list(self._connections):
-            connection.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
-
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is None:  # pragma: no cover -- asyncio calls this in a task
-            raise AssertionError
-        self._connections.add(task)
-        try:
-            if len(self._connections) <= CONNECTIONS_MAX:
-                async with asyncio.timeout(REQUEST_TIMEOUT_S):
-                    await self._serve(reader, writer)
-        except (OSError, EOFError, asyncio.CancelledError):
-            pass  # Too slow, gone, or the node is closing: there is nobody to answer.
-        finally:
-            self._connections.discard(task)
-            if writer.transport.get_write_buffer_size():
-                writer.transport.abort()  # A client that does not read would keep close() waiting.
-            writer.close()
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                await writer.wait_closed()
+        self.address = LocalAddress(self.address.host, server.sockets[0].getsockname()[1])
+        return server
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._connections) <= CONNECTIONS_MAX:
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                await self._exchange(reader, writer)
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             head = await reader.readuntil(b"\r\n\r\n")
         except asyncio.LimitOverrunError:

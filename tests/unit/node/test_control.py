@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kontinuum.base.errors import MisuseError, UnavailableError
-from kontinuum.node import control, unix_socket
+from kontinuum.node import control, local_server, unix_socket
 from kontinuum.node.control import LINE_BYTES_MAX, REQUESTS_MAX, ControlServer, decode_line, error_code
 from kontinuum.node.control_client import ControlClient, ask
 from kontinuum.node.errors import ControlError, ListenError, NotRunningError
@@ -388,6 +388,20 @@ async def test_closing_ends_requests_and_tells_the_client(tmp_path, handlers):
             await asyncio.wait_for(waiting, 5)
 
     assert lost.value.code in ("cancelled", "connection_lost")
+    assert handlers.cancelled.is_set()
+
+
+async def test_closing_does_not_wait_for_a_client_that_never_reads(tmp_path, handlers, monkeypatch):
+    """A node stops although somebody left a command standing with a full pipe."""
+    monkeypatch.setattr(local_server, "FAREWELL_S", 0.05)
+    server = ControlServer(tmp_path / "c.sock", handlers.methods)
+    await server.start()
+    async with raw(server.path) as (_, writer):
+        writer.transport.pause_reading()
+        writer.write(b'{"id":1,"method":"flood"}\n')
+        await handlers.started.wait()
+        async with asyncio.timeout(5):
+            await server.close()
     assert handlers.cancelled.is_set()
 
 
