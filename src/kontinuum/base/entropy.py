@@ -55,7 +55,3 @@ class Rng:
     def sample(self, items: Sequence[T], count: int) -> list[T]:
         """``count`` different ones of ``items``, or all of them in a random order if they are fewer."""
         return self._random.sample(items, min(count, len(items)))
-
-    def shuffled(self, items: Sequence[T]) -> list[T]:
-        """A copy of ``items`` in a random order."""
-        return self._random.sample(items, len(items))

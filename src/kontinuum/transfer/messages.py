@@ -92,11 +92,6 @@ class Offer:
 
     files: tuple[FileOffer, ...]
 
-    @property
-    def bytes_total(self) -> int:
-        """Content of all files, in bytes."""
-        return sum(file.size for file in self.files)
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
