@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 import logging
 import threading
 from datetime import timedelta
@@ -83,6 +84,20 @@ class TestFloods:
             assert len(saves) == 1
             gate.set()
         assert 1 <= len(saves) <= 2
+
+    async def test_much_news_does_not_keep_a_node_busy(self):
+        """
+        However often something is learned, the node looks after its peers every quarter of a second at most.
+        """
+        async with quiet_node() as hub:
+            looks, look = [], hub._neighbours.links.handle_timeout
+            hub._neighbours.links.handle_timeout = lambda now: looks.append(now) or look(now)
+            contacts = [contact_of(new_key()) for _ in range(60)]
+            for contact in contacts:
+                hub.add_contact(contact)
+                await asyncio.sleep(0.01)
+            assert len(looks) >= 2
+            assert all(b - a >= 0.24 for a, b in itertools.pairwise(looks))
 
     async def test_those_who_ask_for_contacts_share_one_reply(self):
         """
