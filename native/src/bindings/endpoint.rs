@@ -12,6 +12,7 @@ use crate::tls;
 use bytes::{Bytes, BytesMut};
 use pyo3::exceptions::{PyBrokenPipeError, PyBufferError, PyOSError, PyOverflowError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,6 +26,9 @@ const BATCHES: usize = 2;
 /// Calls and replies after which what is queued is sent without waiting for the end of the loop's turn. At 50
 /// calls in flight this lets both ends work at once instead of in turns (docs/performance.md).
 const CALLS_PER_TRANSMIT: u32 = 16;
+
+/// Writes from this size on are not copied.
+const LARGE_WRITE_BYTES: usize = 16 * 1024;
 
 /// Work is left over: pump again soon.
 const MORE: u8 = 1;
@@ -321,8 +325,9 @@ impl Endpoint {
     }
 
     /// Queue one write or one message: the bytes that are now queued.
-    fn write(&self, connection: u64, stream: u64, data: &[u8]) -> PyResult<usize> {
-        let data = Bytes::copy_from_slice(data);
+    fn write(&self, connection: u64, stream: u64, data: PyBackedBytes) -> PyResult<usize> {
+        // A large write keeps Python's object alive until the peer has acknowledged it, instead of a copy.
+        let data = if data.len() < LARGE_WRITE_BYTES { Bytes::copy_from_slice(&data) } else { Bytes::from_owner(data) };
         self.with(connection, |connection, events| connection.write(stream, data, events))?.map_err(refused)
     }
 

@@ -95,6 +95,8 @@ pub struct Connection {
     pub(super) streams_max: u32,
     /// The peer may have opened a stream that we have not accepted.
     pub(super) accept: [bool; 2],
+    /// Streams of bytes that received since the last flush.
+    pub(super) fresh: Vec<StreamId>,
     pub(super) held: usize,
     pub(super) held_max: usize,
     probe_at: Option<Instant>,
@@ -144,6 +146,7 @@ impl Connection {
             inbound: [0; 2],
             streams_max: options.streams_max,
             accept: [false; 2],
+            fresh: Vec::new(),
             held: 0,
             held_max: options.connection_buffer_max,
             probe_at: None,
@@ -239,6 +242,7 @@ impl Connection {
         self.streams = FxHashMap::default();
         self.opening = VecDeque::new();
         self.calls = FxHashMap::default();
+        self.fresh = Vec::new();
         self.accept = [false; 2];
         self.held = 0;
         self.probe_at = None;

@@ -79,6 +79,7 @@ impl Engine {
         connection.dirty = false;
         let mut gone = false;
         let mut budget = TRANSMITS_PER_DRIVE;
+        connection.settle_streams();
         loop {
             let mut again = false;
             while let Some(event) = connection.quic.poll_endpoint_events() {

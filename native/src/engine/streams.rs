@@ -107,6 +107,9 @@ impl Connection {
             outcome = Outcome::Violated(code::MALFORMED); // A kind of the other direction.
         }
         let after = recv.held();
+        if recv.readable() > 0 && after > before {
+            self.fresh.push(id);
+        }
         self.held = (self.held + after).saturating_sub(before);
         if self.held > self.held_max && after > before {
             outcome = Outcome::Violated(code::BUSY);
@@ -151,6 +154,15 @@ impl Connection {
                     send.on_credit(cost);
                     self.pump(stream, events);
                 }
+            }
+        }
+    }
+
+    /// What readers did not take by now waits in memory of its own.
+    pub(super) fn settle_streams(&mut self) {
+        for id in std::mem::take(&mut self.fresh) {
+            if let Some(recv) = self.streams.get_mut(&id).and_then(|stream| stream.recv.as_mut()) {
+                recv.settle();
             }
         }
     }

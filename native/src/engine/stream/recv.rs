@@ -53,8 +53,11 @@ pub struct RecvHalf {
     partial: BytesMut,
     /// A call that came in one piece.
     single: Option<Bytes>,
-    /// Bytes to read, and the cost of the frames they came in.
+    /// Bytes to read: copied ones, then those that came since the last flush, as QUIC had them.
     ready: BytesMut,
+    fresh: VecDeque<Bytes>,
+    fresh_bytes: usize,
+    /// Lengths and costs of the frames that the bytes came in.
     costs: VecDeque<(usize, u64)>,
     received_cost: u64,
     consumed_cost: u64,
@@ -90,6 +93,8 @@ impl RecvHalf {
             partial: BytesMut::new(),
             single: None,
             ready: BytesMut::new(),
+            fresh: VecDeque::new(),
+            fresh_bytes: 0,
             costs: VecDeque::new(),
             received_cost: 0,
             consumed_cost: 0,
@@ -102,12 +107,12 @@ impl RecvHalf {
 
     /// Bytes held for the consumer, or for the rest of a message.
     pub fn held(&self) -> usize {
-        self.partial.len() + self.single.as_ref().map_or(0, Bytes::len) + self.ready.len() + self.unconsumed
+        self.partial.len() + self.single.as_ref().map_or(0, Bytes::len) + self.readable() + self.unconsumed
     }
 
     /// Bytes that can be read now.
     pub fn readable(&self) -> usize {
-        self.ready.len()
+        self.ready.len() + self.fresh_bytes
     }
 
     /// Every message that was handed upwards has been consumed.
@@ -259,7 +264,8 @@ impl RecvHalf {
         let left = left - piece.len();
         self.expect = if left == 0 { Expect::FrameLength } else { Expect::FrameBody { left } };
         if self.kind == Some(Kind::Bytes) {
-            self.ready.extend_from_slice(&piece);
+            self.fresh_bytes += piece.len();
+            self.fresh.push_back(piece);
             if out.last() != Some(&Received::Readable) {
                 out.push(Received::Readable);
             }
@@ -277,13 +283,33 @@ impl RecvHalf {
         }
     }
 
+    /// Copy what the reader did not take at once: as it came, each piece keeps a whole batch of datagrams alive.
+    pub fn settle(&mut self) {
+        self.ready.reserve(self.fresh_bytes);
+        for chunk in self.fresh.drain(..) {
+            self.ready.extend_from_slice(&chunk);
+        }
+        self.fresh_bytes = 0;
+    }
+
     /// Copy up to `out.len()` readable bytes into `out` and count them as consumed.
     pub fn read(&mut self, out: &mut [u8]) {
         let mut count = out.len();
-        out.copy_from_slice(&self.ready[..count]);
-        self.ready.advance(count);
+        let (first, mut rest) = out.split_at_mut(count.min(self.ready.len()));
+        first.copy_from_slice(&self.ready[..first.len()]);
+        self.ready.advance(first.len());
         if self.ready.is_empty() {
             self.ready = BytesMut::new();
+        }
+        while !rest.is_empty() {
+            let chunk = self.fresh.front_mut().expect("the caller asked how much there is");
+            let (part, after) = rest.split_at_mut(chunk.len().min(rest.len()));
+            part.copy_from_slice(&chunk.split_to(part.len()));
+            if chunk.is_empty() {
+                self.fresh.pop_front();
+            }
+            self.fresh_bytes -= part.len();
+            rest = after;
         }
         while count > 0 {
             let Some((left, cost)) = self.costs.front_mut() else { break };

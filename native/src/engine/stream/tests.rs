@@ -189,3 +189,33 @@ fn empty_writes_use_up_no_credit() {
     recv.push(drain(&mut send).into(), &mut events).unwrap();
     assert_eq!(recv.readable(), 5);
 }
+
+#[test]
+fn bytes_keep_their_order_whether_or_not_they_were_copied_meanwhile() {
+    let text: Vec<u8> = (0..20_000u32).map(|n| (n / 7) as u8).collect();
+    for (settle_every, read_every) in [(1, 3), (3, 1), (2, 5), (1000, 2)] {
+        let (mut send, mut recv) = inbound(Kind::Bytes);
+        for write in text.chunks(997) {
+            send.push(Bytes::copy_from_slice(write));
+        }
+        let (mut events, mut got) = (vec![], vec![]);
+        for (n, piece) in drain(&mut send).chunks(311).enumerate() {
+            recv.push(Bytes::copy_from_slice(piece), &mut events).unwrap();
+            if n % settle_every == 0 {
+                let before = recv.readable();
+                recv.settle();
+                assert_eq!(recv.readable(), before);
+            }
+            if n % read_every == 0 {
+                let mut some = vec![0; recv.readable().min(450)];
+                recv.read(&mut some);
+                got.extend(some);
+            }
+        }
+        let mut rest = vec![0; recv.readable()];
+        recv.read(&mut rest);
+        got.extend(rest);
+        assert_eq!(got, text);
+        assert_eq!(recv.held(), 0);
+    }
+}
