@@ -81,7 +81,7 @@ impl Endpoint {
     }
 
     /// Drive the engine without the interpreter lock, then hand its events over.
-    fn run<'py>(&self, py: Python<'py>, receive: bool) -> PyResult<Pumped<'py>> {
+    fn run<'py>(&self, py: Python<'py>, receive: bool, idle: bool) -> PyResult<Pumped<'py>> {
         let now = Instant::now();
         if let Ok(guard) = self.guard.try_lock()
             && let Some(guard) = guard.as_ref()
@@ -91,12 +91,14 @@ impl Endpoint {
         self.queued.store(0, Ordering::Relaxed);
         let (happened, delay, flags) = py.detach(|| {
             let mut engine = self.engine();
-            let mut more = receive && engine.receive(now, BATCHES);
-            if receive {
-                engine.settle(now);
-            }
-            if engine.events.is_empty() || !receive {
-                more |= engine.drive(now);
+            let mut more = if receive {
+                engine.active_wait.woke(now);
+                engine.turn(now, BATCHES)
+            } else {
+                engine.drive(now)
+            };
+            if idle && !more && engine.events.is_empty() {
+                more = engine.wait_actively(BATCHES);
             }
             let delay = engine.next_deadline().map(|at| at.saturating_duration_since(now).as_secs_f64());
             let wants_write = engine.socket.as_ref().is_some_and(|socket| socket.wants_write());
@@ -160,6 +162,7 @@ fn options(settings: Option<&Bound<'_, PyDict>>) -> PyResult<Options> {
             "path_idle_s" => options.path_idle = seconds(value.extract()?, &name)?,
             "path_keep_alive_s" => options.path_keep_alive = seconds(value.extract()?, &name)?,
             "initial_rtt_s" => options.initial_rtt = seconds(value.extract()?, &name)?,
+            "active_wait_s" => options.active_wait = seconds(value.extract()?, &name)?,
             "gso_segments_max" => options.gso_segments_max = value.extract()?,
             "mtu_max" => options.mtu_max = value.extract()?,
             "qlog_dir" => options.qlog_dir = value.extract::<Option<PathBuf>>()?,
@@ -224,12 +227,14 @@ impl Endpoint {
     /// Receive, serve timers, transmit: `(events, delay until the next timer or None, flags)`. With events
     /// nothing is transmitted yet: handle them, then call `flush()`.
     fn pump<'py>(&self, py: Python<'py>) -> PyResult<Pumped<'py>> {
-        self.run(py, true)
+        self.run(py, true, false)
     }
 
-    /// As `pump()`, but receives nothing.
-    fn flush<'py>(&self, py: Python<'py>) -> PyResult<Pumped<'py>> {
-        self.run(py, false)
+    /// As `pump()`, but receives nothing; unless `idle`, the loop being about to sleep, and answers have been
+    /// coming within `active_wait_s`.
+    #[pyo3(signature = (idle=false))]
+    fn flush<'py>(&self, py: Python<'py>, idle: bool) -> PyResult<Pumped<'py>> {
+        self.run(py, false, idle)
     }
 
     /// Streams that we finished and whose end the peer has not acknowledged yet.
@@ -461,6 +466,9 @@ impl Endpoint {
         out.set_item("receive_calls", socket[1])?;
         out.set_item("batches_sent", socket[2])?;
         out.set_item("batches_dropped", socket[3])?;
+        let [waits, in_vain] = engine.active_wait.counters;
+        out.set_item("active_waits", waits)?;
+        out.set_item("active_waits_in_vain", in_vain)?;
         out.set_item("guard_activations", activations)?;
         Ok(out)
     }

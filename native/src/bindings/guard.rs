@@ -106,7 +106,7 @@ fn watch(shared: &Shared) {
         let Ok(mut engine) = shared.engine.try_lock() else { continue };
         let Some(socket) = engine.socket.as_ref() else { return };
         let due = engine.next_deadline().is_some_and(|at| at <= now);
-        let readable = is_readable(socket.fd()) && engine.events.len() < EVENTS_WAITING_MAX;
+        let readable = socket.is_readable() && engine.events.len() < EVENTS_WAITING_MAX;
         if !due && !readable && !engine.has_work() {
             continue;
         }
@@ -121,10 +121,4 @@ fn watch(shared: &Shared) {
             unsafe { libc::write(shared.wake.as_raw_fd(), (&raw const one).cast(), 8) };
         }
     }
-}
-
-fn is_readable(fd: RawFd) -> bool {
-    let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-    // SAFETY: one pollfd, which outlives the call.
-    unsafe { libc::poll(&raw mut poll, 1, 0) > 0 }
 }

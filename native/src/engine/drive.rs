@@ -58,6 +58,33 @@ impl Engine {
         !self.dirty.is_empty()
     }
 
+    /// Before the loop sleeps: look at the socket for the moment in which that is better than sleeping, and take
+    /// what comes. Returns whether work is left over.
+    pub fn wait_actively(&mut self, batches: usize) -> bool {
+        let Some(socket) = self.socket.as_mut() else { return false };
+        let start = Instant::now();
+        let Some(window) = self.active_wait.before_sleep(start, std::mem::take(&mut socket.traffic_bytes)) else {
+            return false;
+        };
+        while !socket.is_readable() {
+            if start.elapsed() >= window {
+                self.active_wait.waited(false);
+                return false;
+            }
+            std::thread::yield_now();
+        }
+        self.active_wait.waited(true);
+        self.turn(Instant::now(), batches)
+    }
+
+    /// Receive, and serve what that brought; with events nothing is transmitted yet. Returns whether work is
+    /// left over.
+    pub fn turn(&mut self, now: Instant, batches: usize) -> bool {
+        let more = self.receive(now, batches);
+        self.settle(now);
+        (self.events.is_empty() && self.drive(now)) || more
+    }
+
     fn expire(&mut self, now: Instant) {
         while let Some(&(at, index)) = self.timers.first() {
             if at > now {

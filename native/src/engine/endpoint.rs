@@ -1,5 +1,6 @@
 //! All connections of one identity: how they begin, and what arrives for them ([`super::drive`] makes them go).
 
+use super::active_wait::ActiveWait;
 use super::admission::{Admission, Verdict};
 use super::connection::{Connection, PathTimes, ServerHandshake, end_of};
 use super::event::{CloseKind, Event};
@@ -54,6 +55,8 @@ pub struct Engine {
     /// Connections that are not closed.
     pub(super) live: usize,
     pub(super) paths: PathTimes,
+    /// Whether to look at the socket for a moment before the loop sleeps.
+    pub active_wait: ActiveWait,
     pub(super) options: Options,
     pub(super) buffer: Vec<u8>,
     /// What happened since this was last taken.
@@ -118,6 +121,7 @@ impl Engine {
             admission: Admission::new(&options),
             half_open: 0,
             live: 0,
+            active_wait: ActiveWait::new(options.active_wait, cores()),
             paths: PathTimes { idle: options.path_idle, keep_alive: options.path_keep_alive },
             options,
             buffer: Vec::with_capacity(64 << 10),
@@ -339,6 +343,12 @@ impl Engine {
 
 /// A node that restarts with the same key recognises the connections of its former life, and tells their
 /// peers at once that they are over (stateless reset, RFC 9000, section 10.3.2).
+/// Cores of the machine, whichever of them this process may use: the peer may have the others.
+fn cores() -> usize {
+    // SAFETY: sysconf has no preconditions.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }).unwrap_or(1)
+}
+
 fn endpoint_config(seed: &[u8; 32]) -> EndpointConfig {
     let reset = blake3::derive_key("kontinuum stateless reset v1", seed);
     let ids = blake3::derive_key("kontinuum connection ids v1", seed);

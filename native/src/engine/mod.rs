@@ -7,8 +7,10 @@
 //! [`connection`] (one peer) and [`streams`] (what is on it), [`endpoint`] (all peers) and [`drive`] (what
 //! makes them go), [`socket`] (UDP in batches).
 
+pub mod active_wait;
 pub mod admission;
 pub mod commands;
+mod congestion;
 pub mod connection;
 mod drive;
 pub mod endpoint;

@@ -36,6 +36,8 @@ pub struct Options {
     pub path_keep_alive: Duration,
     /// Round-trip time assumed before the first measurement.
     pub initial_rtt: Duration,
+    /// Look at the socket for this long before the loop sleeps, while answers come that fast; zero never does.
+    pub active_wait: Duration,
     /// Segments in one GSO batch.
     pub gso_segments_max: usize,
     /// Largest UDP payload to probe for.
@@ -69,6 +71,7 @@ impl Default for Options {
             // The pacer would hold back the second packet of a post-quantum ClientHello for 27 ms
             // at the 333 ms of RFC 9002 (docs/adr/0001).
             initial_rtt: Duration::from_millis(20),
+            active_wait: Duration::from_micros(50),
             gso_segments_max: 44,
             mtu_max: 1452,
             qlog_dir: None,

@@ -35,6 +35,8 @@ pub struct Socket {
     buffer: Vec<u8>,
     blocked: VecDeque<Blocked>,
     dual_stack: bool,
+    /// Bytes received and sent since somebody last took this.
+    pub traffic_bytes: usize,
     /// Datagrams and calls to the kernel: received, receive calls, sent batches, dropped.
     pub counters: [u64; 4],
 }
@@ -76,6 +78,7 @@ impl Socket {
             buffer: vec![0; batch.min(RECEIVE_BYTES_MAX)],
             blocked: VecDeque::new(),
             dual_stack,
+            traffic_bytes: 0,
             counters: [0; 4],
         })
     }
@@ -105,6 +108,13 @@ impl Socket {
         !self.blocked.is_empty()
     }
 
+    /// Something can be received.
+    pub fn is_readable(&self) -> bool {
+        let mut poll = libc::pollfd { fd: self.fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one pollfd, which outlives the call.
+        unsafe { libc::poll(&raw mut poll, 1, 0) > 0 }
+    }
+
     /// Receive one batch. Returns whether the kernel may have more.
     pub fn receive(&mut self, mut each: impl FnMut(Datagram)) -> bool {
         let mut meta = [RecvMeta::default(); BATCH_SIZE];
@@ -119,6 +129,7 @@ impl Socket {
         // An error here is either "nothing there" or a report about an earlier send; both are no news.
         let Ok(received) = received else { return false };
         for (meta, buffer) in meta.iter().zip(self.buffer.chunks(chunk)).take(received) {
+            self.traffic_bytes += meta.len;
             let mut batch = BytesMut::from(&buffer[..meta.len]);
             let from = SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port());
             while !batch.is_empty() {
@@ -179,7 +190,10 @@ impl Socket {
             src_ip: to.source,
         };
         match self.state.try_send((&self.io).into(), &transmit) {
-            Ok(()) => self.counters[2] += 1,
+            Ok(()) => {
+                self.traffic_bytes += contents.len();
+                self.counters[2] += 1;
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             Err(_) => self.counters[3] += 1,
         }

@@ -1,7 +1,8 @@
 //! The settings of QUIC that follow from ours.
 
+use super::congestion::FlooredBbr;
 use super::options::Options;
-use noq_proto::{MtuDiscoveryConfig, TransportConfig, VarInt, congestion};
+use noq_proto::{MtuDiscoveryConfig, TransportConfig, VarInt};
 use std::error::Error;
 use std::sync::Arc;
 
@@ -37,7 +38,7 @@ pub(super) fn transport_config(options: &Options) -> Result<TransportConfig, Box
     config.mtu_discovery_config(Some(mtu));
     // BBR draws its probing times from the operating system and offers no seed: it would end every replay.
     if options.bbr && options.rng_seed.is_none() {
-        config.congestion_controller_factory(Arc::new(congestion::Bbr3Config::default()));
+        config.congestion_controller_factory(Arc::new(FlooredBbr));
     }
     if options.paths_max > 1 {
         config.max_concurrent_multipath_paths(options.paths_max);

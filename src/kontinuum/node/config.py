@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from kontinuum.node.config_rules import contradictions, doubts, explain
 from kontinuum.node.errors import ConfigError, Finding
 from kontinuum.node.local_address import LocalAddress, host_and_port
+from kontinuum.transport.options import ACTIVE_WAIT_MAX_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -179,6 +180,11 @@ class NodeConfig(BaseSettings):
     congestion: Literal["bbr3", "cubic"] = Field(
         "bbr3", json_schema_extra=_about(CONNECTIONS),
         description="Congestion control. At 5 % loss bbr3 moves some 15 times what cubic does.",
+    )  # fmt: skip
+    active_wait_s: float = Field(
+        50e-6, ge=0, le=ACTIVE_WAIT_MAX_S, json_schema_extra=_about(CONNECTIONS, "seconds"),
+        description="Look at the socket for so long before sleeping, where answers come that fast; 0: never. "
+        "It makes single calls in a local network some three times as fast and costs CPU while they run.",
     )  # fmt: skip
 
     call_timeout_s: Seconds = Field(

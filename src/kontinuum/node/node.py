@@ -478,6 +478,7 @@ def _transport_options(config: NodeConfig) -> TransportOptions:
         handshakes_per_ip_burst=config.handshakes_per_ip_burst,
         post_quantum=config.post_quantum,
         congestion=config.congestion,
+        active_wait_s=config.active_wait_s,
         qlog_dir=config.qlog_dir,
         keylog_path=config.keylog_path,
     )

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any, Self
 
 from kontinuum import _native
@@ -110,6 +110,8 @@ class Endpoint:
         self._socket_fd, self._guard_fd = self.native.filenos()
         self.loop.add_reader(self._socket_fd, self._on_readable)
         self.loop.add_reader(self._guard_fd, self._on_guard)
+        # asyncio has no public way to ask whether it will sleep; on a loop without this, nothing waits.
+        self._ready: Sized | None = getattr(self.loop, "_ready", None)
         self._handlers: dict[int, Callable[..., None]] = {
             _native.READABLE: self._on_stream_readable,
             _native.MESSAGE: self._on_message,
@@ -260,7 +262,11 @@ class Endpoint:
     def _on_flush(self) -> None:
         self.flush_scheduled = False
         if not self._closed:
-            self._process(self.native.flush())
+            self._process(self.native.flush(self._idle()))
+
+    def _idle(self) -> bool:
+        """The loop has nothing to run before it sleeps."""
+        return self._ready is not None and not self._ready
 
     def _flush_now(self) -> None:
         self._process(self.native.flush())
@@ -273,7 +279,7 @@ class Endpoint:
             # acknowledgements.
             answered = self._dispatch(events)
             if answered and not self._closed:
-                events, delay_s, more = self.native.flush()
+                events, delay_s, more = self.native.flush(self._idle())
                 flags |= more
                 if events:
                     self._dispatch(events)

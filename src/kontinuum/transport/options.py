@@ -13,6 +13,9 @@ EVICTION_HEADROOM = 128
 """Connections that the engine takes beyond ``connections_max``, while the policy makes room. Our choice;
 beyond it handshakes are refused before they cost anything."""
 
+ACTIVE_WAIT_MAX_S = 0.001
+"""Longest active wait. Our choice: what nobody notices, and far more than a wake-up costs."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransportOptions:
@@ -44,6 +47,8 @@ class TransportOptions:
     """Seconds of silence after which one of several paths is given up."""
     path_keep_alive_s: float = 0.3
     """Seconds between two probes of each of several paths."""
+    active_wait_s: float = 50e-6
+    """Seconds to look at the socket before the loop sleeps, where answers come that fast; 0 never does."""
     mtu_max: int = 1452
     """Largest UDP payload to probe for."""
     qlog_dir: Path | None = None
@@ -58,6 +63,10 @@ class TransportOptions:
             raise MisuseError("keep_alive_s must be at most half of idle_timeout_s")
         if self.congestion not in ("bbr3", "cubic"):
             raise MisuseError(f"no such congestion control: {self.congestion}")
+        if not 0 <= self.active_wait_s <= ACTIVE_WAIT_MAX_S:
+            raise MisuseError(
+                f"active_wait_s is at most {ACTIVE_WAIT_MAX_S:g}: the loop stands still meanwhile"
+            )
         if min(self.streams_max, self.connections_max, self.half_open_max, self.paths_max) < 1:
             raise MisuseError("streams_max, connections_max, half_open_max and paths_max are at least 1")
 
@@ -78,6 +87,7 @@ class TransportOptions:
             "paths_max": self.paths_max,
             "path_idle_s": self.path_idle_s,
             "path_keep_alive_s": self.path_keep_alive_s,
+            "active_wait_s": self.active_wait_s,
             "mtu_max": self.mtu_max,
             "qlog_dir": self.qlog_dir,
             "keylog_path": self.keylog_path,
