@@ -78,10 +78,26 @@ class PeerId(bytes):
             raise BadIdentityError(f"{text[:12]!r} is no identity: {_FORMS}")
         return cls(data[len(_LIBP2P_PREFIX) :])
 
+    @classmethod
+    def from_multihash(cls, data: bytes) -> Self:
+        """Read the binary form of libp2p's wires: 38 bytes, an identity multihash of the public key.
+
+        Raises:
+            BadIdentityError: It is another kind of key, or none.
+        """
+        if not data.startswith(_LIBP2P_PREFIX) or len(data) != len(_LIBP2P_PREFIX) + PEER_ID_BYTES:
+            raise BadIdentityError("no identity: not the multihash of an Ed25519 key")
+        return cls(data[len(_LIBP2P_PREFIX) :])
+
+    @property
+    def multihash(self) -> bytes:
+        """The binary form of libp2p's wires, 38 bytes."""
+        return _LIBP2P_PREFIX + self
+
     @property
     def libp2p(self) -> str:
         """The form that libp2p programs show: ``12D3KooW`` and 44 more characters."""
-        return encode_base58(_LIBP2P_PREFIX + self)
+        return encode_base58(self.multihash)
 
     @property
     def short(self) -> str:
