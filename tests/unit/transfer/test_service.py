@@ -8,9 +8,9 @@ import pytest
 from helpers.byte_pipe import new_hasher, pipe
 from helpers.transfers import ALICE, MALLORY, Session, accept_into, codes, transfer
 from kontinuum.transfer.errors import SourceFileError, TransferInterruptedError, TransferProtocolError
+from kontinuum.transfer.incoming.journal import journal_name, part_name
 from kontinuum.transfer.incoming.policy import Refuse
 from kontinuum.transfer.incoming.service import SESSIONS_PER_PEER_MAX, FileReceiver
-from kontinuum.transfer.incoming.target import journal_name, part_name
 from kontinuum.transfer.messages import Begin, Chunk, Code, FileOffer, Offer, encode
 from kontinuum.transfer.outgoing.service import send_files
 from kontinuum.transfer.outgoing.source import Source

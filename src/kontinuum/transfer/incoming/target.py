@@ -26,15 +26,12 @@ from typing import Self
 from kontinuum.base.errors import PeerError
 from kontinuum.transfer.digest import Hasher, HasherFactory
 from kontinuum.transfer.errors import TargetDirectoryError
+from kontinuum.transfer.incoming.journal import JOURNAL_FILE_BYTES_MAX, Journal, journal_name, part_name
 from kontinuum.transfer.messages import CHUNK_BYTES_MAX, Answer, Code, FileOffer
-from kontinuum.wire import cbor
 
 JOURNAL_BYTES = 64 * 1024 * 1024
 """Content bytes between two synced journal entries. Our choice (ADR 0012): at most so much is sent again
 after a power cut; after a crash of the program alone nothing is."""
-
-JOURNAL_FILE_BYTES_MAX = 512
-"""Bytes of a journal that are read. Ours has about 100; a longer one is not ours and is ignored."""
 
 SPACE_RESERVE_BYTES = 64 * 1024 * 1024
 """Bytes that must stay free on the disk beyond what the files need. Our choice (ADR 0012); else
@@ -43,10 +40,6 @@ SPACE_RESERVE_BYTES = 64 * 1024 * 1024
 OPEN_TRIES = 3
 """Attempts to open a partial file that others move away meanwhile. Our choice; then it is ``BUSY``."""
 
-PEER_ID_BYTES = 32
-"""Bytes of the identity that owns a partial file."""
-
-_VERSION = 1
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_HARD_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
@@ -188,19 +181,14 @@ class Target:
         except OSError:
             return 0
         try:
-            entry = cbor.decode(os.read(descriptor, JOURNAL_FILE_BYTES_MAX))
+            journal = Journal.decode(os.read(descriptor, JOURNAL_FILE_BYTES_MAX + 1))
         except (OSError, PeerError):
             return 0
         finally:
             os.close(descriptor)
-        match entry:
-            case {0: 1, 1: bytes() as owner, 2: int() as size, 3: int() as synced, 4: str() as boot}:
-                if owner != peer or size != file.size or synced < 0:
-                    return 0
-                # The page cache outlives our process, not the machine: after a reboot only what was
-                # synced counts.
-                return file.size if boot and boot == boot_id() else synced
-        return 0
+        if journal.sender != peer or journal.size != file.size:
+            return 0
+        return journal.bytes_safe(boot_id())
 
 
 class Part:
@@ -341,9 +329,7 @@ class Part:
 
     def _write_journal(self) -> None:
         # Not synced: an old journal only makes us send more again, and an offset in it was synced before it.
-        entry = cbor.encode(
-            {0: _VERSION, 1: bytes(self._peer), 2: self._file.size, 3: self._synced, 4: boot_id()}
-        )
+        journal = Journal(bytes(self._peer), self._file.size, self._synced, boot_id())
         temporary = f"{self._journal}.new"
         self._unlink(temporary)
         descriptor = os.open(
@@ -353,7 +339,7 @@ class Part:
             dir_fd=self._directory,
         )
         try:
-            os.write(descriptor, entry)
+            os.write(descriptor, journal.encode())
         finally:
             os.close(descriptor)
         os.rename(temporary, self._journal, src_dir_fd=self._directory, dst_dir_fd=self._directory)
@@ -391,16 +377,6 @@ class Part:
         for number in (descriptor, directory):
             if number >= 0:
                 os.close(number)
-
-
-def part_name(peer: bytes, name: str) -> str:
-    """Return the name of the partial file of ``name`` from ``peer``."""
-    return f".{name}.{bytes(peer).hex()[:8]}.part"
-
-
-def journal_name(peer: bytes, name: str) -> str:
-    """Return the name of the journal beside the partial file."""
-    return part_name(peer, name) + ".journal"
 
 
 def boot_id() -> str:
