@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from kontinuum.identity import Contact, PeerId
 
 
+CLIENT_CAPABILITY = "dht-client"
+"""What the contact of a peer says that asks others and answers nobody."""
+
+
 class Peer:
     """A verified contact and its place in the key space. Never changes; a newer contact is a newer Peer.
 
@@ -24,7 +28,7 @@ class Peer:
         encoded: The contact's bytes.
     """
 
-    __slots__ = ("contact", "ip", "key", "peer_id", "wire")
+    __slots__ = ("contact", "ip", "key", "peer_id", "serves", "wire")
 
     def __init__(self, contact: Contact, encoded: bytes) -> None:
         self.contact = contact
@@ -32,6 +36,8 @@ class Peer:
         self.key: KadKey = key_of_peer(contact.peer_id)
         self.ip: str | None = next((a.host for a in contact.addresses if a.kind in ("ip4", "ip6")), None)
         """Its first address that is no name: what it claims until it was seen elsewhere."""
+        self.serves = bool(contact.addresses) and CLIENT_CAPABILITY not in contact.capabilities
+        """It can be asked, and so be in a table."""
         self.wire = KadPeer(
             peer_id=contact.peer_id.multihash,
             addresses=tuple(address.encode() for address in contact.addresses),
