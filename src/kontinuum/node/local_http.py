@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,12 @@ CONNECTIONS_MAX = 32
 
 REQUEST_TIMEOUT_S = 5.0
 """Seconds for a whole exchange. Our choice; then the connection is closed."""
+
+_NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_REQUEST = re.compile(rf"({_NAME}) ([!-~]+) (HTTP/1\.[01])")
+_FIELD = re.compile(rf"({_NAME}):([\t -~]*)")
+"""The lines of a head. RFC 9112, sections 3 and 5; no control characters, no blank before a colon, no
+continued lines: two readers of such a head could see two different Hosts."""
 
 _REASONS = {
     200: "OK",
@@ -107,14 +114,13 @@ class LocalHttpServer(LocalServer):
         await writer.drain()
 
     def _answer(self, head: bytes, connection: socket.socket) -> tuple[str, Page]:
-        try:
-            request, *lines = head.decode("ascii").removesuffix("\r\n\r\n").split("\r\n")
-            method, target, version = request.split(" ")
-            fields = [line.split(":", 1) for line in lines]
-            hosts = [value.strip() for name, value in fields if name.lower() == "host"]
-        except ValueError:
+        lines = head.decode("ascii", errors="replace").removesuffix("\r\n\r\n").split("\r\n")
+        request, *fields = _REQUEST.fullmatch(lines[0]), *map(_FIELD.fullmatch, lines[1:])
+        if request is None or not all(fields):
             return "GET", Page(b"this is no HTTP request\n", 400)
-        if version not in ("HTTP/1.1", "HTTP/1.0") or len(hosts) > 1 or (not hosts and version == "HTTP/1.1"):
+        method, target, version = request.groups()
+        hosts = [field[2].strip(" \t") for field in fields if field and field[1].lower() == "host"]
+        if len(hosts) > 1 or (not hosts and version == "HTTP/1.1"):
             return method, Page(b"this is no HTTP/1.1 request with one Host\n", 400)
         if not self.address.path and not (hosts and _is_local(hosts[0], connection)):
             return method, Page(b"this service answers only to names of this machine\n", 403)
