@@ -5,6 +5,7 @@ Trust:  a peer may answer anything, late, or never; every call ends by its deadl
 """
 
 import asyncio
+from typing import Protocol
 
 from kontinuum.base.errors import KontinuumError
 from kontinuum.rpc.deadlines import NEVER, Deadlines
@@ -27,13 +28,26 @@ CALL_TIMEOUT_MAX_S = 10.0**9
 """Seconds that a call waits at most, some thirty years. Our choice; a longer time-out means this one."""
 
 
+class Waiter(Protocol):
+    """Whoever waits for a reply: a future, or something that takes it in the same turn of the loop."""
+
+    def done(self) -> bool:
+        """Whether it waits no more."""
+
+    def set_result(self, result: bytes, /) -> None:
+        """The reply."""
+
+    def set_exception(self, exception: KontinuumError, /) -> None:
+        """Why there will be none."""
+
+
 class _Call:
     """A call in progress. Filled in by its maker: a constructor would cost a tenth of the call."""
 
-    __slots__ = ("connection", "deadline", "future", "protocol")
+    __slots__ = ("connection", "deadline", "protocol", "waiter")
     connection: Connection
     deadline: float
-    future: asyncio.Future[bytes]
+    waiter: Waiter
     protocol: str
 
 
@@ -60,27 +74,8 @@ class OutgoingCalls:
 
     async def call(self, connection: Connection, protocol: str, data: bytes, timeout_s: float) -> bytes:
         """Ask the peer and wait for its answer; see ``RpcService.call``."""
-        if not 0 < timeout_s < CALL_TIMEOUT_MAX_S:
-            timeout_s = _bounded(timeout_s)
-        loop, endpoint = self._loop, connection.endpoint
-        self._token = token = self._token + 1
-        try:
-            name = self._names.get(protocol) or self._name(protocol)
-            endpoint.native.call(connection.id, token, name, int(timeout_s * 1000) or 1, data)
-        except (BrokenPipeError, BufferError, OverflowError) as error:
-            raise _refused(error, connection, len(data)) from None
-        call = _Call()
-        future: asyncio.Future[bytes] = loop.create_future()
-        call.future = future
-        call.connection = connection
-        call.protocol = protocol
-        connection.last_used = now = loop.time()
-        call.deadline = now + timeout_s
-        if self._calls.add(token, call):
-            self._arm(call.deadline)
-        connection.calls += 1
-        if not endpoint.flush_scheduled:
-            endpoint.touch()
+        future: asyncio.Future[bytes] = self._loop.create_future()
+        token = self.begin(connection, protocol, data, timeout_s, future)
         try:
             return await future
         except asyncio.CancelledError:
@@ -89,21 +84,47 @@ class OutgoingCalls:
                 self._cancel(connection, token)
             raise
 
+    def begin(
+        self, connection: Connection, protocol: str, data: bytes, timeout_s: float, waiter: Waiter
+    ) -> int:
+        """Ask the peer and let ``waiter`` know; returns the call's number. See ``RpcService.begin_call``."""
+        if not 0 < timeout_s < CALL_TIMEOUT_MAX_S:
+            timeout_s = _bounded(timeout_s)
+        endpoint = connection.endpoint
+        self._token = token = self._token + 1
+        try:
+            name = self._names.get(protocol) or self._name(protocol)
+            endpoint.native.call(connection.id, token, name, int(timeout_s * 1000) or 1, data)
+        except (BrokenPipeError, BufferError, OverflowError) as error:
+            raise _refused(error, connection, len(data)) from None
+        call = _Call()
+        call.waiter = waiter
+        call.connection = connection
+        call.protocol = protocol
+        connection.last_used = now = self._loop.time()
+        call.deadline = now + timeout_s
+        if self._calls.add(token, call):
+            self._arm(call.deadline)
+        connection.calls += 1
+        if not endpoint.flush_scheduled:
+            endpoint.touch()
+        return token
+
     def on_reply(self, token: int, status: int, body: bytes) -> None:
         """A reply came."""
         call = self._calls.entries.pop(token, None)
         if call is None:
             return  # It came too late.
         call.connection.calls -= 1
-        future = call.future
-        if future.done():
+        waiter = call.waiter
+        if waiter.done():
             return
         if status == 0:
             self.ok += 1
-            future.set_result(body)
+            waiter.set_result(body)
         else:
             self.failed += 1
-            future.set_exception(error_of(status, body, call.protocol))
+            waiter.set_exception(error_of(status, body, call.protocol))
 
     def on_failed(self, token: int, code: int) -> None:
         """The peer ended a call without a reply."""
@@ -112,8 +133,8 @@ class OutgoingCalls:
             return
         call.connection.calls -= 1
         self.failed += 1
-        if not call.future.done():
-            call.future.set_exception(
+        if not call.waiter.done():
+            call.waiter.set_exception(
                 BusyError("the peer has no room for this call")
                 if code == StreamCode.BUSY
                 else CallCancelledError(f"the peer ended the call (code {code})")
@@ -125,8 +146,8 @@ class OutgoingCalls:
         for token in [token for token, call in entries.items() if call.connection is connection]:
             call = entries.pop(token)
             self.failed += 1
-            if not call.future.done():
-                call.future.set_exception(connection.lost_error())
+            if not call.waiter.done():
+                call.waiter.set_exception(connection.lost_error())
 
     def close(self) -> None:
         """No deadline matters any more: the connections are about to end."""
@@ -159,8 +180,8 @@ class OutgoingCalls:
             call.connection.calls -= 1
             self.timed_out += 1
             self._cancel(call.connection, token)
-            if not call.future.done():
-                call.future.set_exception(
+            if not call.waiter.done():
+                call.waiter.set_exception(
                     CallTimeoutError(f"no answer from {call.connection.peer_id.short} in time")
                 )
         if (due := self._calls.next_deadline()) is not None:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from kontinuum.rpc.incoming import CallHandler, Handlers, RpcOptions
-from kontinuum.rpc.outgoing import OutgoingCalls
+from kontinuum.rpc.outgoing import OutgoingCalls, Waiter
 from kontinuum.transport import CloseReason, Connection
 
 
@@ -86,6 +86,19 @@ class RpcService:
             ConnectionLostError: The connection ended before the answer came.
         """
         return self._calls.call(connection, protocol, data, timeout_s)
+
+    def begin_call(
+        self, connection: Connection, protocol: str, data: bytes, timeout_s: float, waiter: Waiter
+    ) -> None:
+        """Ask the peer; ``waiter`` gets the answer in the turn of the loop in which it arrives.
+
+        For machines with many requests in flight: no task, no future. The waiter must not block, and may
+        begin calls of its own.
+
+        Raises:
+            KontinuumError: As :meth:`call`, if the request could not be sent; the waiter hears nothing then.
+        """
+        self._calls.begin(connection, protocol, data, timeout_s, waiter)
 
     # --- beginning and end ---
 
