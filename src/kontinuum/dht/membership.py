@@ -1,0 +1,120 @@
+"""Who enters the routing table: verified peers that answered us, and nobody else.
+
+A peer that contacts us, or that somebody introduces, is asked to answer a ping first. One that answers any
+request of ours has answered. Where a bucket is full, its least recently seen peer is asked whether it still
+lives; only if not, the newcomer takes its place.
+
+Source: Maymounkov and Mazières, "Kademlia", IPTPS 2002, section 2.2; Baumgart and Mies, "S/Kademlia", ICPADS
+        2007, section 4.3 (who is actively and who is only incidentally heard of).
+Bounds:   PINGS_MAX pings in flight, PINGS_PER_PREFIX_MAX of them into one /24 or /48; the table's own.
+Trust:    peers are verified by Admission before they come here; addresses are where packets came from.
+Pure:     no I/O, clock or randomness.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kontinuum.dht.prefixes import cap_prefix
+from kontinuum.dht.routing_table import Full, Inserted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kontinuum.dht.peer import Peer
+    from kontinuum.dht.routing_table import RoutingTable
+    from kontinuum.identity import PeerId
+
+PINGS_MAX = 64
+"""Pings in flight to find out who answers. Our choice: beyond it newcomers are forgotten; they come again."""
+
+PINGS_PER_PREFIX_MAX = 4
+"""Of these, into one /24 or /48, so that a network of dead peers cannot take all places. Our choice."""
+
+CHECK_AFTER_S = 60.0
+"""Seconds after it was last seen in which the oldest peer of a full bucket is not asked whether it lives. Our
+choice: newcomers cannot make us ping without pause."""
+
+
+class Membership:
+    """Decides whom to ping and who enters the table. Methods return the peers to ping.
+
+    Args:
+        table: The routing table.
+        ping_first: A newcomer answers before it enters; off in simulations only.
+        joined: Told of each peer that entered.
+        left: Told of each that was given up.
+    """
+
+    def __init__(
+        self,
+        table: RoutingTable,
+        *,
+        ping_first: bool,
+        joined: Callable[[Peer, float], None],
+        left: Callable[[Peer, float], None],
+    ) -> None:
+        self._table = table
+        self._ping_first = ping_first
+        self._joined = joined
+        self._left = left
+        self._pings: dict[PeerId, str | None] = {}
+        """Peers that are pinged, and the network that each counts to."""
+        self._per_prefix: dict[str, int] = {}
+
+    def consider(self, peer: Peer, ip: str | None, now: float) -> list[Peer]:
+        """Somebody has heard of ``peer``, or it has asked us something: may it come in?"""
+        if not peer.serves or not self._table.wants(peer, ip):
+            return []
+        if not self._ping_first or peer.peer_id in self._table:
+            return self._offer(peer, ip, now)
+        return self._ping(peer, ip)
+
+    def answered(self, peer: Peer, ip: str | None, now: float, rtt_s: float) -> list[Peer]:
+        """``peer`` answered a request of ours."""
+        self._pinged(peer.peer_id)
+        pings: list[Peer] = []
+        if peer.serves and self._table.wants(peer, ip):
+            pings = self._offer(peer, ip, now)
+        self._table.seen(peer.peer_id, now, rtt_s)
+        return pings
+
+    def failed(self, peer: Peer, now: float) -> list[Peer]:
+        """``peer`` did not answer a request of ours."""
+        self._pinged(peer.peer_id)
+        if peer.peer_id not in self._table:
+            return []
+        candidate = self._table.failed(peer.peer_id, now)
+        if peer.peer_id not in self._table:
+            self._left(peer, now)
+        return [] if candidate is None else self._ping(candidate, candidate.ip)
+
+    def _offer(self, peer: Peer, ip: str | None, now: float) -> list[Peer]:
+        match self._table.offer(peer, ip, now):
+            case Inserted():
+                self._joined(peer, now)
+            case Full(oldest):
+                entry = self._table.get(oldest.peer_id)
+                if entry is not None and now - entry.seen_at >= CHECK_AFTER_S:
+                    return self._ping(oldest, oldest.ip)
+            case _:
+                pass
+        return []
+
+    def _ping(self, peer: Peer, ip: str | None) -> list[Peer]:
+        if peer.peer_id in self._pings or len(self._pings) >= PINGS_MAX:
+            return []
+        prefix = None if ip is None else cap_prefix(ip)
+        if prefix is not None:
+            if self._per_prefix.get(prefix, 0) >= PINGS_PER_PREFIX_MAX:
+                return []
+            self._per_prefix[prefix] = self._per_prefix.get(prefix, 0) + 1
+        self._pings[peer.peer_id] = prefix
+        return [peer]
+
+    def _pinged(self, peer_id: PeerId) -> None:
+        prefix = self._pings.pop(peer_id, None)
+        if prefix is not None:
+            self._per_prefix[prefix] -= 1
+            if not self._per_prefix[prefix]:
+                del self._per_prefix[prefix]

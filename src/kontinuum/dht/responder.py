@@ -1,0 +1,111 @@
+"""What a node answers when it is asked: peers it knows, records it holds.
+
+Source: libp2p specs, kad-dht/README.md, "RPC messages".
+Differs:  a FIND_NODE key of exactly 32 bytes is a place in the key space itself, so that buckets can be
+          refreshed; a PUT_VALUE or ADD_PROVIDER that is not kept says why (``refusal``).
+Bounds:   k peers in a reply; what the store allows; PROVIDERS_PER_REPLY_MAX providers.
+Trust:    the sender's identity is proven by the connection, everything else is hostile input.
+Pure:     no I/O, clock or randomness.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kontinuum.base.errors import PeerError
+from kontinuum.dht.events import Refusal
+from kontinuum.dht.keys import key_of
+from kontinuum.messages.kad import KadMessage, KadRecord, MessageType
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from kontinuum.dht.events import Request
+    from kontinuum.dht.keys import KadKey
+    from kontinuum.dht.parts import Parts
+    from kontinuum.identity import PeerId
+    from kontinuum.messages.kad import KadPeer
+
+PLACE_BYTES = 32
+"""Bytes of a FIND_NODE key that is a place itself; peer ids have 34 or more. Our choice."""
+
+PROVIDERS_PER_REPLY_MAX = 20
+"""Providers that a reply names. Our choice: as many as closer peers."""
+
+
+def target_of(message: KadMessage) -> KadKey:
+    """The place in the key space that a request is about."""
+    if message.type is MessageType.FIND_NODE and len(message.key) == PLACE_BYTES:
+        return int.from_bytes(message.key)
+    return key_of(message.key)
+
+
+class Responder:
+    """Answers requests from the table and the records of one node."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self.own_contact = b""
+        """Our contact's bytes, which a reply to PING carries."""
+
+    def answer(self, request: Request, at: datetime, now: float) -> KadMessage | None:
+        """The reply; ``None`` refuses the request without one."""
+        if not self._parts.config.server:
+            return None
+        message = request.message
+        match message.type:
+            case MessageType.FIND_NODE:
+                return KadMessage(MessageType.FIND_NODE, closer_peers=self._closer(message, request.sender))
+            case MessageType.GET_VALUE:
+                value = self._parts.records.get(message.key, at)
+                return KadMessage(
+                    MessageType.GET_VALUE,
+                    key=message.key,
+                    record=None if value is None else KadRecord(message.key, value),
+                    closer_peers=self._closer(message, request.sender),
+                )
+            case MessageType.PUT_VALUE:
+                return self._put(request, at, now)
+            case MessageType.ADD_PROVIDER:
+                return self._add_provider(request, at, now)
+            case MessageType.GET_PROVIDERS:
+                providers = self._parts.records.providers(message.key, at)[:PROVIDERS_PER_REPLY_MAX]
+                return KadMessage(
+                    MessageType.GET_PROVIDERS,
+                    key=message.key,
+                    closer_peers=self._closer(message, request.sender),
+                    provider_peers=tuple(peer.wire for peer in providers),
+                )
+            case MessageType.PING:
+                return KadMessage(MessageType.PING, sender=self.own_contact)
+
+    def _closer(self, message: KadMessage, asker: PeerId) -> tuple[KadPeer, ...]:
+        k = self._parts.adaptation.k
+        closest = self._parts.table.closest(target_of(message), k + 1)
+        return tuple([peer.wire for peer in closest if peer.peer_id != asker][:k])
+
+    def _put(self, request: Request, at: datetime, now: float) -> KadMessage:
+        message, record = request.message, request.message.record
+        if record is None or record.key != message.key:
+            refusal = Refusal.INVALID
+        else:
+            refusal = self._parts.records.put(
+                record.key, record.value, sender=request.sender, ip=request.ip, at=at, now=now
+            )
+        return KadMessage(MessageType.PUT_VALUE, key=message.key, refusal=refusal)
+
+    def _add_provider(self, request: Request, at: datetime, now: float) -> KadMessage:
+        message = request.message
+        refusal = Refusal.INVALID
+        # Whoever provides says so itself: its contact is signed, and the connection proves that it is there.
+        own = [peer for peer in message.provider_peers if peer.peer_id == request.sender.multihash]
+        if own:
+            try:
+                provider = self._parts.admission.check(own[0].contact, at)
+            except PeerError:
+                provider = None
+            if provider is not None and provider.peer_id == request.sender:
+                refusal = self._parts.records.add_provider(
+                    message.key, provider, ip=request.ip, at=at, now=now
+                )
+        return KadMessage(MessageType.ADD_PROVIDER, key=message.key, refusal=refusal)
