@@ -35,6 +35,11 @@ async def pair(here=None, there=None):
         yield a, b
 
 
+def seconds():
+    """Now, by the clock of the event loop."""
+    return asyncio.get_running_loop().time()
+
+
 async def eventually(condition, within_s=5.0):
     """Wait until ``condition()`` is true, looking often; fails after ``within_s`` seconds."""
     end = time.monotonic() + within_s
