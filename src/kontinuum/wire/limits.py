@@ -97,3 +97,44 @@ POW_NONCE_MAX = 2**64 - 1
 KEY_FILE_BYTES_MAX = 16 * 1024
 """Bytes of a key file. Ours have below 1 kB; this leaves room to recognise an RSA key and say so. Longer:
 refused."""
+
+# --- kad-dht messages --------------------------------------------------------------------------------------
+
+KAD_MESSAGE_BYTES_MAX = 1024 * 1024 - 3
+"""Bytes of one kad message: with its length in front it fills the body of a call. Our choice; libp2p programs
+take 4 MiB. Longer: refused before decoding."""
+
+KAD_KEY_BYTES_MAX = 256
+"""Bytes of a message's or record's key. Our choice: ours have at most 105. Longer: refused."""
+
+KAD_VALUE_BYTES_MAX = 64 * 1024
+"""Bytes of a record's value. The issue of the directory: 64 KiB inline. Longer: refused."""
+
+KAD_TIME_BYTES_MAX = 64
+"""Bytes of the time in a record. RFC 3339 with nanoseconds and a zone has 35. Longer: refused."""
+
+KAD_PEERS_MAX = 128
+"""Peers in each of the two lists of a message. Our choice: we send at most 30 closer ones. More: refused."""
+
+KAD_PEER_ID_BYTES_MAX = 64
+"""Bytes of a peer id in a message: a multihash; ours have 38. Our choice. Longer: refused."""
+
+KAD_ADDRESSES_MAX = 64
+"""Addresses of one peer in a message. Our choice: ours have at most 16, others name relays too. More:
+refused."""
+
+KAD_ADDRESS_BYTES_MAX = 512
+"""Bytes of one such address, of any kind. Our choice: relayed ones hold two peers. Longer: refused."""
+
+KAD_NUMBER_MAX = 2**31 - 1
+"""Largest number in a field of a message that we know; most are protobuf's int32 or enum. Larger: refused."""
+
+KAD_UNKNOWN_FIELDS_MAX = 64
+"""Fields that we do not know in one message, and in each peer or record in it. Our choice: bounds the time
+that skipping takes. More: refused."""
+
+PROTOBUF_VARINT_BYTES_MAX = 10
+"""Bytes of a varint of protobuf: 64 bits, seven in each. protobuf.dev, "Encoding". Longer: refused."""
+
+PROTOBUF_FIELD_MAX = 2**29 - 1
+"""Largest field number of protobuf. protobuf.dev, "Assigning Field Numbers". Larger: refused."""
