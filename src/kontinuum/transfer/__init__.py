@@ -2,8 +2,8 @@
 
 One stream of the protocol ``kontinuum/file/1`` carries one session of up to ``FILES_MAX`` files. The two
 machines (``outgoing.machine``, ``incoming.machine``) decide and touch nothing; ``outgoing.source`` and
-``incoming.target`` are the blocking file work; the ``service`` of each side joins them to streams. The
-wire is described in ``docs/protocols/file.md``.
+``incoming.target`` are the blocking file work; the ``service`` of each side joins them to streams, and
+``shell`` is what the two services share. The wire is described in ``docs/protocols/file.md``.
 """
 
 from kontinuum.transfer.errors import (

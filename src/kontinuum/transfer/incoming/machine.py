@@ -4,7 +4,7 @@ Source:  our own protocol, ``docs/protocols/file.md``.
 Bounds:  FILES_MAX files; one partial file open; UNKNOWN_MESSAGES_MAX messages skipped; IDLE_TIMEOUT_S without
          progress. Content is taken only for an accepted file and never beyond the size that was offered.
 Trust:   the sender is hostile input. Names are checked before anything else sees them.
-Pure:    no I/O, clock or randomness. Driven by ``kontinuum.transfer.service``.
+Pure:    no I/O, clock or randomness. Driven by ``kontinuum.transfer.incoming.service``.
 """
 
 from dataclasses import dataclass

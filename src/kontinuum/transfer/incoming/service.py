@@ -19,7 +19,7 @@ from kontinuum.transfer.incoming.policy import Accept, Policy, Refuse
 from kontinuum.transfer.incoming.target import Held, Part, PartError
 from kontinuum.transfer.messages import CHUNK_BYTES_MAX, Answer, Code, FileOffer, Offer, encode
 from kontinuum.transfer.report import FileReport, Progress
-from kontinuum.transfer.service import ByteStream, Worker, read_message
+from kontinuum.transfer.shell import ByteStream, Worker, read_message
 
 SESSIONS_MAX = 16
 """Accepted sessions at once. Our choice (ADR 0012); the next one is answered ``BUSY``."""

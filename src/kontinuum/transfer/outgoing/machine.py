@@ -5,7 +5,7 @@ Bounds:  FILES_MAX files; one file's content in flight; UNKNOWN_MESSAGES_MAX mes
          without progress.
 Trust:   the receiver is hostile input: it cannot make us send a file that was not offered, twice, or from an
          offset beyond its end, nor wait for ever.
-Pure:    no I/O, clock or randomness. Driven by ``kontinuum.transfer.service``.
+Pure:    no I/O, clock or randomness. Driven by ``kontinuum.transfer.outgoing.service``.
 """
 
 from collections.abc import Sequence

@@ -17,7 +17,7 @@ from kontinuum.transfer.messages import FILES_MAX, Chunk, Code, encode
 from kontinuum.transfer.outgoing.machine import Sender
 from kontinuum.transfer.outgoing.source import Source, SourceChangedError
 from kontinuum.transfer.report import FileReport, Progress, ProgressCallback
-from kontinuum.transfer.service import ByteStream, Worker, read_message
+from kontinuum.transfer.shell import ByteStream, Worker, read_message
 
 INBOX_MAX = 64
 """Events that wait for a sender's machine. Our choice (ADR 0012); whoever brings another one waits."""

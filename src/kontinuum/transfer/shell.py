@@ -1,4 +1,4 @@
-"""What both directions of the asyncio shell share: the stream, the worker thread, reading a message.
+"""What the services of both directions share: the stream, the worker thread, reading a message.
 
 Bounds:   one worker thread per session, begun with its first job; it also closes the session's files, so that
           no descriptor is ever closed under a running read or write.
