@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kontinuum.dht import events as ev
 from kontinuum.dht.keys import bucket_index, key_of
 from kontinuum.dht.operations import (
     FindOperation,
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from kontinuum.dht import events as ev
     from kontinuum.dht.keys import KadKey
     from kontinuum.dht.operations import Operation
     from kontinuum.dht.parts import Parts
@@ -119,7 +119,11 @@ class Commands:
             parts.table.touched(bucket_index(target ^ parts.key), now)
         k = max(parts.adaptation.k, count)
         settings = SearchSettings(
-            k=k, alpha=parts.adaptation.alpha, paths=paths, slow_after_s=parts.config.slow_after_s
+            k=k,
+            alpha=parts.adaptation.alpha,
+            paths=paths,
+            slow_after_s=parts.config.slow_after_s,
+            prefix_caps=parts.config.defences.prefix_caps,
         )
         seeds = parts.table.closest(target, SEEDS_PER_SEARCH if paths > 1 else k)
         tier_of = self._tier_of if parts.config.tiers else None
@@ -135,7 +139,6 @@ class Commands:
             k=parts.adaptation.k,
             validators=parts.validators,
             density=self._radius,
-            prefix_caps=defences.prefix_caps,
             validate=defences.validate_records,
             newest=defences.newest_of_several,
             sender=self.sender,

@@ -31,10 +31,6 @@ PINGS_MAX = 64
 PINGS_PER_PREFIX_MAX = 4
 """Of these, into one /24 or /48, so that a network of dead peers cannot take all places. Our choice."""
 
-CHECK_AFTER_S = 60.0
-"""Seconds after it was last seen in which the oldest peer of a full bucket is not asked whether it lives. Our
-choice: newcomers cannot make us ping without pause."""
-
 
 class Membership:
     """Decides whom to ping and who enters the table. Methods return the peers to ping.
@@ -74,7 +70,8 @@ class Membership:
         """``peer`` answered a request of ours."""
         self._pinged(peer.peer_id)
         pings: list[Peer] = []
-        if peer.serves and self._table.wants(peer, ip):
+        entry = self._table.get(peer.peer_id)
+        if peer.serves and (entry is None or entry.peer is not peer):
             pings = self._offer(peer, ip, now)
         self._table.seen(peer.peer_id, now, rtt_s)
         return pings
@@ -94,9 +91,7 @@ class Membership:
             case Inserted():
                 self._joined(peer, now)
             case Full(oldest):
-                entry = self._table.get(oldest.peer_id)
-                if entry is not None and now - entry.seen_at >= CHECK_AFTER_S:
-                    return self._ping(oldest, oldest.ip)
+                return self._ping(oldest, oldest.ip)
             case _:
                 pass
         return []

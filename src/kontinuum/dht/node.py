@@ -26,6 +26,7 @@ from kontinuum.dht.events import Failure, State
 from kontinuum.dht.joining import Joining
 from kontinuum.dht.keys import KEY_BITS, key_of_peer
 from kontinuum.dht.membership import Membership
+from kontinuum.dht.operations import Arrived
 from kontinuum.dht.parts import Parts
 from kontinuum.dht.records import Publications, Records
 from kontinuum.dht.refreshing import Refreshing
@@ -119,7 +120,10 @@ class Dht:
             ),
             adaptation=Adaptation(k=config.k, alpha=config.alpha, adaptive=config.adaptive),
         )
+        self.config = config
         self.table = parts.table
+        self.tiers = parts.tiers
+        self.adaptation = parts.adaptation
         self.records = parts.records
         self._rng = rng
         self._calendar = calendar
@@ -182,18 +186,14 @@ class Dht:
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` wants to be called."""
-        due = [running.machine.next_deadline() for running in self._running.values()]
+        due: list[float | None] = [running.machine.next_deadline() for running in self._running.values()]
         if self.state is State.JOINED:
-            for at in (
-                self._refreshing.next_deadline(),
-                self._publications.next_deadline(),
-                self._replication.next_deadline(),
-            ):
-                if at is not None:
-                    due.append(at)
-        elif (at := self._joining.next_deadline()) is not None:
-            due.append(at)
-        return min(due, default=None)
+            due += (
+                part.next_deadline() for part in (self._refreshing, self._publications, self._replication)
+            )
+        else:
+            due.append(self._joining.next_deadline())
+        return min((at for at in due if at is not None), default=None)
 
     def restore(self, keeps: Iterable[tuple[ev.Keep, Peer | None]], now: float) -> None:
         """Records from disk, before :class:`Start`; invalid ones are left out."""
@@ -203,12 +203,15 @@ class Dht:
 
     def saved_contacts(self) -> list[Contact]:
         """The table, to be written to disk: those in it for longest come first."""
-        return [peer.contact for peer in self.table.oldest()]
+        entries = [entry for peer in self.table if (entry := self.table.get(peer.peer_id)) is not None]
+        entries.sort(key=lambda entry: entry.since)
+        return [entry.peer.contact for entry in entries]
 
     # --- joining and membership ---
 
     def _on_start(self, event: ev.Start, now: float) -> None:
-        at, candidates = self._calendar(now), {}
+        at = self._calendar(now)
+        candidates: dict[PeerId, Peer] = {}
         for contact in (*event.seeds, *event.saved):
             try:
                 peer = self.parts.admission.check_contact(contact, at, lasting=True)
@@ -282,7 +285,7 @@ class Dht:
         if request is None:
             return
         peer, message, at = request.peer, event.message, self._calendar(now)
-        self.parts.adaptation.answered(now, event.rtt_s)
+        self.adaptation.answered(now, known=peer.peer_id in self.table)
         if (ip := event.ip or peer.ip) is not None:
             self.parts.tiers.observe(ip, event.rtt_s, now)
         if message.type is MessageType.PING and message.sender:
@@ -301,7 +304,7 @@ class Dht:
                 message.closer_peers, at, count_max=self.parts.adaptation.k
             )
             self.parts.counts["contacts_refused"] += refused
-            self._want(number, running.machine.answered(peer, message, closer, now, at), now)
+            self._want(number, running.machine.answered(Arrived(peer, ip, message, closer), now, at), now)
             self._end_if_over(number, now)
 
     def _on_failed(self, event: ev.Failed, now: float) -> None:
@@ -390,7 +393,7 @@ class Dht:
     # --- upkeep ---
 
     def _do_upkeep(self, now: float) -> None:
-        self.table.set_k(self.parts.adaptation.k)
+        self._ping(self.table.set_k(self.parts.adaptation.k), now)
         deadline = now + OPERATION_TIMEOUT_S
         if (place := self._refreshing.due(now, self._rng)) is not None:
             # Numbered below 0, where no command is.

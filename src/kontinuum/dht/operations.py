@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 from kontinuum.base.errors import PeerError
 from kontinuum.dht.events import Found, Peers, Refusal, Stored
-from kontinuum.dht.prefixes import cap_prefix
 from kontinuum.messages.kad import KadMessage, KadRecord, MessageType
 
 if TYPE_CHECKING:
@@ -38,9 +37,6 @@ HOLDERS_MAX = 64
 hundred
 ids ground next to a key, the honest peers behind them still get it."""
 
-HOLDERS_PER_PREFIX_MAX = 2
-"""Holders of one record in one /24 or /48. Our choice: who has one network must not hold all copies."""
-
 Want = tuple["Peer", KadMessage]
 """Send this peer that message."""
 
@@ -53,7 +49,6 @@ class Surroundings:
     validators: Validators
     density: Callable[[KadKey, Sequence[Peer]], int | None]
     """Whether the peers closest to a target are too dense to be true, and up to which distance to go then."""
-    prefix_caps: bool
     validate: bool
     newest: bool
     """The newest of several counts, not the first."""
@@ -61,9 +56,22 @@ class Surroundings:
     """Our contact, which requests carry; empty for a client, which nobody shall ask."""
 
 
+class Arrived:
+    """An answer to a request of ours, its contacts verified."""
+
+    __slots__ = ("closer", "ip", "message", "peer")
+
+    def __init__(self, peer: Peer, ip: str | None, message: KadMessage, closer: Sequence[Peer]) -> None:
+        self.peer = peer
+        self.ip = ip
+        """Where it came from, if that is known."""
+        self.message = message
+        self.closer = closer
+        """The peers that it names."""
+
+
 class Operation:
-    """One search and what it is for. Subclasses say what to ask, what to keep of answers, and what comes
-    next.
+    """One search and what it is for; subclasses say what to ask, what to keep of answers, what comes next.
 
     Args:
         search: The lookup, not started.
@@ -83,23 +91,22 @@ class Operation:
 
     def start(self, now: float) -> list[Want]:
         """Whom to ask first."""
-        return self._go_on(self.search.start(now))
+        return self._go_on(self.search.start(now), now)
 
-    def answered(
-        self, peer: Peer, message: KadMessage, closer: Sequence[Peer], now: float, at: datetime
-    ) -> list[Want]:
-        """``peer`` answered our request. ``now`` is for the search, ``at`` for the validity of records."""
+    def answered(self, arrived: Arrived, now: float, at: datetime) -> list[Want]:
+        """A peer answered. ``now`` is for the search, ``at`` for the validity of records."""
         if self.outcome is not None:
             return []
-        asked = self.search.answered(peer.peer_id, closer, now)
-        if self._take(peer, message, at):
+        peer = arrived.peer
+        asked = self.search.answered(peer.peer_id, arrived.closer, now, arrived.ip)
+        if self._take(peer, arrived.message, at):
             self.search.finish()
             asked = []
-        return self._go_on(asked)
+        return self._go_on(asked, now)
 
     def failed(self, peer: Peer, now: float) -> list[Want]:
         """``peer`` did not answer."""
-        return [] if self.outcome is not None else self._go_on(self.search.failed(peer.peer_id, now))
+        return [] if self.outcome is not None else self._go_on(self.search.failed(peer.peer_id, now), now)
 
     def handle_timeout(self, now: float) -> list[Want]:
         """Take the time."""
@@ -108,18 +115,18 @@ class Operation:
         if now >= self._deadline:
             self._give_up()
             return []
-        return self._go_on(self.search.handle_timeout(now))
+        return self._go_on(self.search.handle_timeout(now), now)
 
     def next_deadline(self) -> float:
         """When to be called again."""
         due = self.search.next_deadline()
         return self._deadline if due is None else min(due, self._deadline)
 
-    def _go_on(self, asked: Sequence[Peer]) -> list[Want]:
+    def _go_on(self, asked: Sequence[Peer], now: float) -> list[Want]:
         if self.search.done and not asked:
             if not self._extended and (radius := self._radius()) is not None:
                 self._extended = True
-                asked = self.search.extend(radius)
+                asked = self.search.extend(radius, now)
             if self.search.done and not asked:
                 return self._searched()
         return [(peer, self._message) for peer in asked]
@@ -253,12 +260,11 @@ class PutOperation(Operation):
         self._holders: list[PeerId] = []
         self._refused: list[tuple[PeerId, Refusal]] = []
 
-    def answered(
-        self, peer: Peer, message: KadMessage, closer: Sequence[Peer], now: float, at: datetime
-    ) -> list[Want]:
+    def answered(self, arrived: Arrived, now: float, at: datetime) -> list[Want]:
         """As Operation; answers to what was stored end it."""
         if self._waiting is None:
-            return super().answered(peer, message, closer, now, at)
+            return super().answered(arrived, now, at)
+        peer, message = arrived.peer, arrived.message
         if message.type is self._store.type and peer.peer_id in self._waiting:
             del self._waiting[peer.peer_id]
             if message.refusal == Refusal.NONE:
@@ -288,8 +294,7 @@ class PutOperation(Operation):
 
     def _searched(self) -> list[Want]:
         around = self._around
-        count = HOLDERS_MAX if self._extended else around.k
-        holders = diverse(self.search.closest(HOLDERS_MAX), count, capped=around.prefix_caps)
+        holders = self.search.closest(HOLDERS_MAX if self._extended else around.k)
         self._waiting = {peer.peer_id: None for peer in holders}
         self._end_when_all()
         return [(peer, self._store) for peer in holders]
@@ -343,24 +348,6 @@ class FindProvidersOperation(Operation):
     def _end(self, *, complete: bool) -> None:
         providers = tuple(self._providers.values())[: self._count]
         self.outcome = Peers(providers, self.search.hops, self.search.requests, complete)
-
-
-def diverse(closest: Sequence[Peer], count: int, *, capped: bool) -> list[Peer]:
-    """The first ``count`` of ``closest``, no more than HOLDERS_PER_PREFIX_MAX of them in one network."""
-    if not capped:
-        return list(closest[:count])
-    taken: list[Peer] = []
-    used: dict[str, int] = {}
-    for peer in closest:
-        prefix = None if peer.ip is None else cap_prefix(peer.ip)
-        if prefix is not None:
-            used[prefix] = used.get(prefix, 0) + 1
-            if used[prefix] > HOLDERS_PER_PREFIX_MAX:
-                continue
-        taken.append(peer)
-        if len(taken) == count:
-            break
-    return taken
 
 
 def _refusal(number: int) -> Refusal:

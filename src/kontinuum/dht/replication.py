@@ -76,10 +76,11 @@ class Replication:
         """``peer`` is gone: who takes what it held?"""
         for key, place in self._held_around(peer):
             closest = self._table.closest(place, self._k)
+            if not closest or not self._responsible(place, closest):
+                continue
             if len(closest) < self._k or place ^ peer.key < place ^ closest[-1].key:
                 # It was among the k closest, so the last of them is new.
-                if closest and self._responsible(place, closest):
-                    self._send(key, closest[-1:], now)
+                self._send(key, closest[-1:], now)
 
     def handle_timeout(self, now: float) -> list[tuple[bytes, Peer]]:
         """What to send now, and to whom."""

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from kontinuum.dht.events import Request
     from kontinuum.dht.keys import KadKey
     from kontinuum.dht.parts import Parts
-    from kontinuum.identity import PeerId
     from kontinuum.messages.kad import KadPeer
 
 PLACE_BYTES = 32
@@ -45,6 +44,14 @@ class Responder:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._answers = {
+            MessageType.FIND_NODE: self._find_node,
+            MessageType.GET_VALUE: self._get_value,
+            MessageType.PUT_VALUE: self._put,
+            MessageType.ADD_PROVIDER: self._add_provider,
+            MessageType.GET_PROVIDERS: self._get_providers,
+            MessageType.PING: self._ping,
+        }
         self.own_contact = b""
         """Our contact's bytes, which a reply to PING carries."""
 
@@ -53,36 +60,34 @@ class Responder:
         if not self._parts.config.server:
             return None
         message = request.message
-        match message.type:
-            case MessageType.FIND_NODE:
-                return KadMessage(MessageType.FIND_NODE, closer_peers=self._closer(message, request.sender))
-            case MessageType.GET_VALUE:
-                value = self._parts.records.get(message.key, at)
-                return KadMessage(
-                    MessageType.GET_VALUE,
-                    key=message.key,
-                    record=None if value is None else KadRecord(message.key, value),
-                    closer_peers=self._closer(message, request.sender),
-                )
-            case MessageType.PUT_VALUE:
-                return self._put(request, at, now)
-            case MessageType.ADD_PROVIDER:
-                return self._add_provider(request, at, now)
-            case MessageType.GET_PROVIDERS:
-                providers = self._parts.records.providers(message.key, at)[:PROVIDERS_PER_REPLY_MAX]
-                return KadMessage(
-                    MessageType.GET_PROVIDERS,
-                    key=message.key,
-                    closer_peers=self._closer(message, request.sender),
-                    provider_peers=tuple(peer.wire for peer in providers),
-                )
-            case MessageType.PING:
-                return KadMessage(MessageType.PING, sender=self.own_contact)
+        return self._answers[message.type](request, at, now)
 
-    def _closer(self, message: KadMessage, asker: PeerId) -> tuple[KadPeer, ...]:
+    def _find_node(self, request: Request, _at: datetime, _now: float) -> KadMessage:
+        return KadMessage(MessageType.FIND_NODE, closer_peers=self._closer(request))
+
+    def _get_value(self, request: Request, at: datetime, _now: float) -> KadMessage:
+        key = request.message.key
+        value = self._parts.records.get(key, at)
+        record = None if value is None else KadRecord(key, value)
+        return KadMessage(MessageType.GET_VALUE, key=key, record=record, closer_peers=self._closer(request))
+
+    def _get_providers(self, request: Request, at: datetime, _now: float) -> KadMessage:
+        key = request.message.key
+        providers = self._parts.records.providers(key, at)[:PROVIDERS_PER_REPLY_MAX]
+        return KadMessage(
+            MessageType.GET_PROVIDERS,
+            key=key,
+            closer_peers=self._closer(request),
+            provider_peers=tuple(peer.wire for peer in providers),
+        )
+
+    def _ping(self, _request: Request, _at: datetime, _now: float) -> KadMessage:
+        return KadMessage(MessageType.PING, sender=self.own_contact)
+
+    def _closer(self, request: Request) -> tuple[KadPeer, ...]:
         k = self._parts.adaptation.k
-        closest = self._parts.table.closest(target_of(message), k + 1)
-        return tuple([peer.wire for peer in closest if peer.peer_id != asker][:k])
+        closest = self._parts.table.closest(target_of(request.message), k + 1)
+        return tuple([peer.wire for peer in closest if peer.peer_id != request.sender][:k])
 
     def _put(self, request: Request, at: datetime, now: float) -> KadMessage:
         message, record = request.message, request.message.record
