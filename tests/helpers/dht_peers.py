@@ -50,7 +50,7 @@ def peers(count: int, first: int = 0) -> list[Peer]:
 
 
 def placed(number: int, key: KadKey, ip: str | None = None, sequence: int = 1) -> Peer:
-    """Peer ``number`` at a place of the key space that one would otherwise have to grind for: a new object."""
+    """Peer ``number`` at a place of the key space that one would have to grind for: a new object."""
     issued = contact(number, ip, sequence)
     made = Peer(issued, issued.encode())
     made.key = key
