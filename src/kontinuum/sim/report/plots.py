@@ -1,0 +1,87 @@
+"""Which plots a result has: how long and how far operations went, and how the network did over time.
+
+Bounds:  one curve for each kind of operation, one point for each interval of the run.
+Pure:    no I/O, clock or randomness.
+"""
+
+from collections.abc import Sequence
+
+from kontinuum.sim.report.scale import Axis
+from kontinuum.sim.report.svg import Line, Plot, cumulative, distribution, histogram, lines
+from kontinuum.sim.report.units import Unit
+from kontinuum.sim.result import OperationFigures, Result
+
+READS = ("find", "get", "resolve", "providers")
+"""Operations that look something up. The others write."""
+
+KINDS = {
+    "find": "find peers",
+    "get": "get a record",
+    "resolve": "resolve a contact",
+    "providers": "find providers",
+    "put": "put a record",
+    "provide": "provide",
+}
+"""What people read for the kinds of operations."""
+
+
+def plots(result: Result) -> list[Plot]:
+    """Return the plots of a result; none for what did not happen."""
+    done = {kind: one for kind, one in result.operations.items() if one.succeeded}
+    found = [plot for plot in (_latencies(done), *_hops(done)) if plot is not None]
+    return [*found, *_over_time(result)]
+
+
+def _latencies(done: dict[str, OperationFigures]) -> Plot | None:
+    curves = [Line(KINDS.get(kind, kind), cumulative(one.latencies_s)) for kind, one in done.items()]
+    curves = [curve for curve in curves if curve.points and curve.points[-1][0] > 0]
+    if not curves:
+        return None
+    title = "Latency of operations" if len(curves) > 1 else f"Latency: {curves[0].name}"
+    return distribution(title, Axis("from the command to its end", Unit.SECONDS, log=True), curves)
+
+
+def _hops(done: dict[str, OperationFigures]) -> list[Plot]:
+    drawn = []
+    for kind in READS:
+        if kind not in done or not done[kind].hops:
+            continue
+        hops = {int(number): count for number, count in done[kind].hops.items()}
+        total = sum(hops.values())
+        bins = [
+            (number - 0.5, number + 0.5, hops.get(number, 0) / total)
+            for number in range(min(hops), max(hops) + 1)
+        ]
+        axis = Axis("hops", Unit.COUNT)
+        drawn.append(histogram(f"Hops: {KINDS[kind]}", axis, Axis("share", Unit.RATIO), bins))
+    return drawn
+
+
+def _over_time(result: Result) -> list[Plot]:
+    series = result.series
+    rows = (
+        ("Success of lookups", "success", Unit.RATIO, series.success_ratio, 1.0),
+        ("Honest nodes online", "nodes", Unit.COUNT, series.online, None),
+        ("Requests delivered", "per second", Unit.NUMBER, series.messages_per_s, None),
+        ("Entries of a routing table", "mean", Unit.NUMBER, series.table_mean, None),
+        ("Hostile entries in honest tables", "share", Unit.RATIO, series.hostile_table_share, None),
+        ("Records held, all nodes together", "records", Unit.COUNT, series.stored_records, None),
+    )
+    drawn = []
+    for title, words, unit, values, high in rows:
+        if len(values) > 1 and _tells(values):
+            axis = Axis(words, unit, low=_floor(values) if high else 0.0, high=high)
+            curve = Line(title, list(zip(series.at_s, values, strict=True)))
+            drawn.append(lines(title, Axis("simulated time", Unit.SECONDS), axis, [curve]))
+    return drawn
+
+
+def _tells(values: Sequence[float]) -> bool:
+    """Whether a curve says anything: not all zero."""
+    return any(values)
+
+
+def _floor(values: Sequence[float]) -> float:
+    """Return where the axis of a success ratio begins: near the worst, so that small dips can be seen."""
+    worst = min(values)
+    return next((low for low in (0.98, 0.9, 0.5) if worst >= low), 0.0)
