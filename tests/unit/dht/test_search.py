@@ -1,0 +1,337 @@
+"""A search asks the right peers, ends, and cannot be steered by those whom it did not ask."""
+
+import pytest
+
+from helpers.dht_peers import ip_of, peers, placed
+from kontinuum.base.errors import MisuseError
+from kontinuum.dht.search import PREFIX_PEERS_MAX, Search, SearchSettings
+
+ALL = peers(60)
+ME = ALL[0].peer_id
+TARGET = 0
+"""Distances are keys then."""
+
+
+def at(distance, number=None, **kwargs):
+    """A peer at that distance from the target."""
+    return placed(distance % 5000 if number is None else number, distance, **kwargs)
+
+
+def searching(seeds, **settings):
+    """A search that begins with ``seeds``."""
+    tier_of = settings.pop("tier_of", None)
+    return Search(TARGET, seeds, local=ME, settings=SearchSettings(**settings), tier_of=tier_of)
+
+
+def keys(found):
+    """Their distances."""
+    return [peer.key for peer in found]
+
+
+def test_a_search_without_anybody_to_ask_is_over_at_once():
+    """
+    An empty table finds nobody, and says so.
+    """
+    search = searching([])
+
+    assert search.start(0.0) == []
+    assert search.done
+    assert search.closest(20) == []
+    assert search.hops == 0
+
+
+def test_alpha_requests_at_first_and_one_more_for_each_answer():
+    """
+    A sliding window: an answer leads to the next question, without waiting for the others.
+    """
+    search = searching([at(n) for n in range(100, 120)], alpha=3)
+
+    assert keys(search.start(0.0)) == [100, 101, 102]
+    assert keys(search.answered(at(101).peer_id, [at(50)], 0.1)) == [50]
+    assert keys(search.answered(at(50).peer_id, [at(60)], 0.2)) == [60]
+
+
+def test_all_of_the_closest_are_asked_at_once_when_nobody_nearer_comes():
+    """
+    Once alpha answers in a row brought nobody nearer, the rest of the k closest need not queue.
+    """
+    search = searching([at(n) for n in range(100, 112)], alpha=2, k=10)
+    search.start(0.0)
+
+    assert keys(search.answered(at(100).peer_id, [], 0.1)) == [102]
+    assert keys(search.answered(at(101).peer_id, [], 0.1)) == [103, 104, 105, 106, 107, 108, 109]
+
+
+def test_it_ends_when_the_k_closest_have_answered_and_not_before():
+    """
+    The last of the k closest decides, wherever it is in the order.
+    """
+    search = searching([at(1), at(2), at(3), at(4)], k=3, alpha=3)
+    search.start(0.0)
+    search.answered(at(1).peer_id, [], 0.1)
+    search.answered(at(3).peer_id, [], 0.1)
+    assert not search.done
+
+    assert search.answered(at(2).peer_id, [], 0.2) == []
+    assert search.done
+    assert keys(search.closest(3)) == [1, 2, 3]
+
+
+def test_a_peer_that_fails_is_replaced_by_the_next():
+    """
+    The k closest that are alive, not the k closest that somebody has heard of.
+    """
+    search = searching([at(1), at(2), at(3)], k=2, alpha=2)
+    search.start(0.0)
+    search.answered(at(1).peer_id, [], 0.1)
+
+    assert keys(search.failed(at(2).peer_id, 0.1)) == [3]
+    search.answered(at(3).peer_id, [], 0.1)
+    assert search.done
+    assert keys(search.closest(2)) == [1, 3]
+
+
+def test_who_failed_is_not_asked_again():
+    """
+    Being named once more does not bring a dead peer back.
+    """
+    search = searching([at(1), at(2)], k=2, alpha=2)
+    search.start(0.0)
+    search.failed(at(2).peer_id, 0.1)
+
+    assert search.answered(at(1).peer_id, [at(2)], 0.1) == []
+    assert search.done
+
+
+def test_a_slow_peer_frees_its_place_and_its_late_answer_counts():
+    """
+    Somebody else is asked meanwhile, and the search still ends with the slow one in it.
+    """
+    search = searching([at(1), at(2), at(3)], k=2, alpha=1, slow_after_s=1.0)
+    assert keys(search.start(0.0)) == [1]
+    assert search.next_deadline() == 1.0
+    assert search.handle_timeout(0.9) == []
+
+    assert keys(search.handle_timeout(1.0)) == [2]
+    assert keys(search.answered(at(2).peer_id, [], 1.1)) == [3]
+    search.answered(at(3).peer_id, [], 1.2)
+    assert not search.done, "the slow one may be alive"
+    assert search.next_deadline() is None
+
+    search.answered(at(1).peer_id, [], 4.0)
+    assert search.done
+    assert keys(search.closest(2)) == [1, 2]
+
+
+def test_a_slow_peer_that_fails_leaves_nothing_to_wait_for():
+    """
+    Whoever was asked meanwhile takes its place at once.
+    """
+    search = searching([at(1), at(2), at(3)], k=2, alpha=3, slow_after_s=1.0)
+    search.start(0.0)
+    search.answered(at(2).peer_id, [], 0.1)
+    search.handle_timeout(1.0)
+    search.answered(at(3).peer_id, [], 1.1)
+
+    assert search.failed(at(1).peer_id, 5.0) == []
+    assert search.done
+    assert keys(search.closest(2)) == [2, 3]
+
+
+def test_answers_that_nobody_asked_for_change_nothing():
+    """
+    Neither a stranger nor a peer that we know but did not ask can steer a search; nor can a second answer.
+    """
+    search = searching([at(5), at(6), at(7), at(8)], alpha=2)
+    search.start(0.0)
+
+    assert search.answered(at(99).peer_id, [at(1)], 0.1) == []
+    assert search.answered(at(7).peer_id, [at(1)], 0.1) == []
+    assert search.failed(at(8).peer_id, 0.1) == []
+    assert keys(search.answered(at(5).peer_id, [], 0.1)) == [7]
+    assert search.answered(at(5).peer_id, [at(1)], 0.2) == []
+    assert search.failed(at(5).peer_id, 0.2) == []
+    assert keys(search.closest(9)) == [5]
+
+
+def test_only_the_k_closest_of_an_answer_count():
+    """
+    An answer of a thousand peers is as good as one of k.
+    """
+    search = searching([at(900)], k=3, alpha=1)
+    search.start(0.0)
+    asked = search.answered(at(900).peer_id, [at(n) for n in range(800, 10, -1)], 0.1)
+
+    assert keys(asked) == [11]
+    assert [len(path.order) for path in search._paths] == [4]
+
+
+def test_we_are_never_asked_ourselves():
+    """
+    Our own contact comes back in most answers.
+    """
+    search = searching([at(3)], k=3)
+    search.start(0.0)
+
+    assert search.answered(at(3).peer_id, [ALL[0]], 0.1) == []
+    assert search.done
+
+
+def test_paths_share_no_peer():
+    """
+    Each path asks others, the nearest in turn, and what one learns the others do not.
+    """
+    search = searching([at(n) for n in range(100, 120)], alpha=2, paths=3)
+
+    first = search.start(0.0)
+    assert keys(first) == [100, 101, 102, 103, 104, 105]
+    assert [search.trace(peer.peer_id) for peer in first] == [(None, path, 1) for path in (0, 1, 2, 0, 1, 2)]
+
+    (asked,) = search.answered(at(101).peer_id, [at(7)], 0.1)
+    assert asked.key == 7
+    assert search.trace(asked.peer_id) == (at(101).peer_id, 1, 2)
+    assert [asked.peer_id in path.known for path in search._paths] == [False, True, False]
+
+
+def test_a_peer_that_two_paths_know_is_asked_by_one_and_counts_for_both():
+    """
+    Disjoint paths must not ask everybody near the target several times.
+    """
+    search = searching([at(8), at(9)], k=3, alpha=1, paths=2)
+    search.start(0.0)
+    search.answered(at(8).peer_id, [at(1)], 0.1)
+
+    assert search.answered(at(9).peer_id, [at(1)], 0.2) == []
+    assert not search.done
+    search.answered(at(1).peer_id, [], 0.3)
+    assert search.done
+    assert search.requests == 3
+
+
+def test_the_trace_tells_who_named_a_peer_and_how_far_from_our_table_it_is():
+    """
+    This is what a user sees of a search.
+    """
+    search = searching([at(50)], k=2, alpha=1)
+    search.start(0.0)
+    search.answered(at(50).peer_id, [at(20)], 0.1)
+    search.answered(at(20).peer_id, [at(10)], 0.2)
+    search.answered(at(10).peer_id, [], 0.3)
+
+    assert search.trace(at(50).peer_id) == (None, 0, 1)
+    assert search.trace(at(10).peer_id) == (at(20).peer_id, 0, 3)
+    assert search.hops == 3
+
+
+def test_among_equally_near_peers_the_faster_tier_is_asked_first():
+    """
+    Within one bit of distance nothing is lost by asking the nearby one; beyond that distance decides.
+    """
+    seeds = [at(0b1000), at(0b1010), at(0b11000), at(0b100000)]
+    tiers = {0b1000: 2, 0b1010: 1, 0b11000: 0, 0b100000: 0}
+    search = searching(seeds, alpha=2, tier_of=lambda peer: tiers[peer.key])
+    plain = searching(seeds, alpha=2)
+
+    assert keys(search.start(0.0)) == [0b11000, 0b1010]
+    assert keys(plain.start(0.0)) == [0b1000, 0b1010]
+
+
+def test_more_or_fewer_requests_in_flight_from_now_on():
+    """
+    Congestion takes effect on searches that run already.
+    """
+    search = searching([at(n) for n in range(100, 130)], alpha=2)
+    search.start(0.0)
+    search.set_alpha(4)
+
+    assert keys(search.answered(at(100).peer_id, [at(90)], 0.1)) == [90, 102, 103]
+
+
+def test_finish_ends_it_early():
+    """
+    Who has what it looked for asks nobody more, and late answers change nothing.
+    """
+    search = searching([at(1), at(2), at(3)], alpha=2)
+    search.start(0.0)
+    search.answered(at(1).peer_id, [], 0.1)
+    search.finish()
+
+    assert search.done
+    assert search.next_deadline() is None
+    assert search.answered(at(2).peer_id, [at(0)], 0.2) == []
+    assert keys(search.closest(9)) == [1]
+
+
+def test_one_network_does_not_hold_all_the_closest():
+    """
+    Beyond so many peers of one /24 the search looks for others; without caps it does not.
+    """
+    crowd = [at(n, ip=f"8.8.8.{n}") for n in range(1, 9)]
+    seeds = [*crowd, at(100), at(101)]
+
+    def closest(**settings):
+        search = searching(seeds, k=4, alpha=4, **settings)
+        asked = search.start(0.0)
+        while asked:
+            asked = [more for peer in asked for more in search.answered(peer.peer_id, [], 0.1)]
+        assert search.done
+        return keys(search.closest(4))
+
+    assert PREFIX_PEERS_MAX == 2
+    assert closest() == [1, 2, 100, 101]
+    assert closest(prefix_caps=False) == [1, 2, 3, 4]
+
+
+def test_the_address_that_an_answer_came_from_counts_not_the_one_claimed():
+    """
+    A contact may name any address; what was seen decides who is whose neighbour.
+    """
+    search = searching([at(n) for n in range(1, 6)], k=4, alpha=4)
+    search.start(0.0)
+    for n in range(1, 4):
+        search.answered(at(n).peer_id, [], 0.1, ip="8.8.8.8")
+    search.answered(at(4).peer_id, [], 0.1, ip=ip_of(4))
+
+    assert not search.done
+    search.answered(at(5).peer_id, [], 0.1, ip=ip_of(5))
+    assert keys(search.closest(4)) == [1, 2, 4, 5]
+
+
+def test_a_newer_contact_replaces_the_older_one_until_the_peer_is_asked():
+    """
+    A peer that has moved is asked where it is now.
+    """
+    moved, stayed = at(3, sequence=2), at(3)
+    search = searching([at(2), stayed], alpha=1, k=3)
+    search.start(0.0)
+
+    (asked,) = search.answered(at(2).peer_id, [moved], 0.1)
+    assert asked is moved
+
+
+def test_an_extended_search_asks_everybody_within_the_radius_from_outside_in():
+    """
+    Who crowds a key sits next to it; honest peers are found first from the outside.
+    """
+    search = searching([at(n) for n in (1, 2, 10, 20, 30, 40)], k=2, alpha=2)
+    search.start(0.0)
+    search.answered(at(1).peer_id, [], 0.1)
+    search.answered(at(2).peer_id, [], 0.1)
+    assert search.done
+
+    assert keys(search.extend(35)) == [30, 20]
+    assert keys(search.answered(at(30).peer_id, [at(25), at(36)], 0.2)) == [25]
+    search.answered(at(20).peer_id, [], 0.3)
+    search.answered(at(25).peer_id, [], 0.3)
+    search.answered(at(10).peer_id, [], 0.3)
+    assert search.done
+    assert keys(search.closest(9)) == [1, 2, 10, 20, 25, 30]
+
+
+def test_senseless_settings_are_refused():
+    """
+    Nothing can be found with them.
+    """
+    for wrong in ({"k": 0}, {"alpha": 0}, {"paths": 0}, {"peers_max": 5}):
+        with pytest.raises(MisuseError):
+            SearchSettings(**wrong)
