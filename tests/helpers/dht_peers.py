@@ -13,8 +13,8 @@ from kontinuum.identity import Contact, KeyPair, Multiaddr, ProofOfWork
 
 
 def ip_of(number: int) -> str:
-    """The address of peer ``number``: on the internet, in a /24 of its own up to 5 million peers."""
-    return f"{20 + (number >> 16) % 80}.{number >> 8 & 255}.{number & 255}.1"
+    """The address of peer ``number``: on the internet, in a /24 of its own and one of 256 /16 (or more)."""
+    return f"{20 + (number >> 16) % 80}.{number & 255}.{number >> 8 & 255}.1"
 
 
 @cache

@@ -81,12 +81,11 @@ class KBucket:
         """The peer to ping when a newcomer wants its place. The bucket is not empty."""
         return self.doubtful[0] if self.doubtful else self.peers[0]
 
-    def answered(self, peer: Peer, newer: Peer | None = None) -> None:
-        """Make a peer of the bucket the most recently seen one, with its newer contact if there is one."""
-        if newer is None and self.peers and self.peers[-1] is peer:
-            return
-        self.remove(peer)
-        self.peers.append(newer or peer)
+    def answered(self, peer: Peer, newer: Peer) -> None:
+        """Make a peer of the bucket the most recently seen one; ``newer``: its newest contact, or itself."""
+        if not (newer is peer and self.peers and self.peers[-1] is peer):
+            self.remove(peer)
+            self.peers.append(newer)
 
     def doubt(self, peer: Peer) -> None:
         """Set a peer of the bucket apart."""

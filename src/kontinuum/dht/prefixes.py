@@ -28,6 +28,11 @@ def cap_prefix(ip: str) -> str | None:
     return address.exploded[:14]
 
 
+def provider_prefix(prefix: str) -> str:
+    """The /16 or /32 that a network from :func:`cap_prefix` is part of."""
+    return prefix[:9] if ":" in prefix else prefix.rpartition(".")[0]
+
+
 @lru_cache(maxsize=PREFIX_CACHE_MAX)
 def latency_prefix(ip: str) -> str:
     """The /16 or /32 that ``ip`` belongs to, for latency tiers."""

@@ -6,7 +6,8 @@ Source:   Maymounkov and Mazières, "Kademlia", IPTPS 2002, sections 2.2 to 2.4 
 Differs:  a peer that failed is not named to anybody while others are there (``kbucket``), and a full bucket
           asks for a ping of its oldest peer only if that one was not seen for QUESTIONABLE_AFTER_S.
 Bounds:   256 buckets of k peers and WAITING_MAX waiting ones; PREFIX_BUCKET_MAX and PREFIX_TABLE_MAX peers of
-          one /24 or /48. Only buckets that hold somebody take memory.
+          one /24 or /48, and a bucket's PROVIDER_SHARE of one /16 or /32. Only buckets that hold somebody
+          take memory.
 Trust:    peers were verified and have answered before they are offered. Whoever answers stays: a newcomer, or
           any number of them, cannot displace it.
 Pure:     no I/O, clock or randomness; random keys take an Rng.
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from kontinuum.dht.kbucket import NEVER, Entry, KBucket
 from kontinuum.dht.keys import KEY_BITS, KadKey, bucket_index, key_of_peer
-from kontinuum.dht.prefixes import cap_prefix
+from kontinuum.dht.prefixes import cap_prefix, provider_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +35,10 @@ PREFIX_BUCKET_MAX = 2
 
 PREFIX_TABLE_MAX = 10
 """Peers of one /24 or /48 in a table, as go-ethereum's ``tableIPLimit``. One more is refused."""
+
+PROVIDER_SHARE = 0.5
+"""Part of a bucket's k places that peers of one /16 or /32 can have. Our choice: no provider fills a bucket,
+and a network that lives within one still works, with half as large buckets. One more peer is refused."""
 
 FAILURES_MAX = 3
 """Requests in a row that a peer fails before it is removed even if nobody waits for its place. Our choice:
@@ -117,12 +122,23 @@ class RoutingTable:
             least recently seen one.
     """
 
-    __slots__ = ("_buckets", "_entries", "_k", "_local", "_looked_up", "_occupied", "_refusals", "_switches")
+    __slots__ = (
+        "_buckets",
+        "_entries",
+        "_k",
+        "_local",
+        "_looked_up",
+        "_occupied",
+        "_prefer_old",
+        "_prefix_caps",
+        "_refusals",
+    )
 
     def __init__(self, local: KadKey, *, k: int, prefix_caps: bool = True, prefer_old: bool = True) -> None:
         self._local = local
         self._k = k
-        self._switches = (prefix_caps, prefer_old)
+        self._prefix_caps = prefix_caps
+        self._prefer_old = prefer_old
         self._entries: dict[PeerId, Entry] = {}
         self._buckets: dict[int, KBucket] = {}
         self._occupied = 0
@@ -190,22 +206,18 @@ class RoutingTable:
         entry = self._entries.get(peer.peer_id)
         prefix = self._prefix(peer, ip)
         index = bucket_index(peer.key ^ self._local)
-        if (entry is None or entry.prefix != prefix) and not self._has_place(prefix, index, entry):
-            return self._refuse(EntryRefusal.CAPPED)
         if entry is not None:
-            self._update(entry, peer, prefix, now)
-            return _UPDATED
+            return self._update(entry, peer, entry.prefix if ip is None else prefix, now)
         bucket = self._buckets.get(index)
-        if bucket is None:
-            bucket = self._buckets[index] = KBucket()
-            self._occupied |= 1 << index
-        if len(bucket) >= self._k:
-            if self._prefers_old:
-                return self._full(bucket, peer, prefix, now)
-            self.remove(bucket.oldest.peer_id)
-        bucket.forget_waiting(peer.peer_id)
-        bucket.peers.append(peer)
-        self._entries[peer.peer_id] = Entry(peer, prefix, now)
+        full = bucket is not None and len(bucket) >= self._k
+        if bucket is not None and full and self._prefer_old:
+            return self._full(bucket, peer, prefix, now)
+        leaving = self._entries[bucket.oldest.peer_id] if bucket is not None and full else None
+        if not self._has_place(prefix, index, leaving):
+            return self._refuse(EntryRefusal.CAPPED)
+        if leaving is not None:
+            self.remove(leaving.peer.peer_id)
+        self._insert(peer, prefix, index, now)
         return _INSERTED
 
     def wants(self, peer: Peer, ip: str | None = None) -> bool:
@@ -220,9 +232,9 @@ class RoutingTable:
             return False
         index = bucket_index(peer.key ^ self._local)
         bucket = self._buckets.get(index)
-        if bucket is not None and len(bucket) >= self._k and self._prefers_old and not bucket.doubtful:
+        if bucket is not None and len(bucket) >= self._k and self._prefer_old and not bucket.doubtful:
             return False
-        return self._has_place(self._prefix(peer, ip), index, None)
+        return self._has_place(self._prefix(peer, ip), index)
 
     def seen(self, peer_id: PeerId, now: float, rtt_s: float | None = None) -> None:
         """The peer answered just now. Does nothing if it is not in the table."""
@@ -232,7 +244,8 @@ class RoutingTable:
             entry.failures = 0
             if rtt_s is not None:
                 entry.measured(rtt_s)
-            self._bucket_of(entry).answered(entry.peer)
+            peer = entry.peer
+            self._buckets[bucket_index(peer.key ^ self._local)].answered(peer, peer)
 
     def failed(self, peer_id: PeerId, now: float) -> Peer | None:
         """The peer did not answer a request. It becomes doubtful; it goes if somebody waits for its place.
@@ -337,45 +350,52 @@ class RoutingTable:
             refusals=dict(self._refusals),
         )
 
-    @property
-    def _has_caps(self) -> bool:
-        return self._switches[0]
-
-    @property
-    def _prefers_old(self) -> bool:
-        return self._switches[1]
-
-    def _bucket_of(self, entry: Entry) -> KBucket:
-        return self._buckets[bucket_index(entry.peer.key ^ self._local)]
-
     def _prefix(self, peer: Peer, ip: str | None) -> str | None:
         """The network that counts for the caps, if any."""
         where = ip or peer.ip
-        return cap_prefix(where) if self._has_caps and where else None
+        return cap_prefix(where) if self._prefix_caps and where else None
 
-    def _has_place(self, prefix: str | None, index: int, leaving: Entry | None) -> bool:
+    def _has_place(self, prefix: str | None, index: int, leaving: Entry | None = None) -> bool:
         """Whether one more peer of that network may come into the bucket, ``leaving`` not counted."""
         if prefix is None:
             return True
-        same = [entry for entry in self._entries.values() if entry.prefix == prefix and entry is not leaving]
-        if len(same) >= PREFIX_TABLE_MAX:
-            return False
-        beside = sum(bucket_index(entry.peer.key ^ self._local) == index for entry in same)
-        return beside < PREFIX_BUCKET_MAX
+        entries = self._entries
+        others = [
+            entry.prefix
+            for entry in (entries[peer.peer_id] for peer in self._buckets.get(index, ()))
+            if entry.prefix is not None and entry is not leaving
+        ]
+        provider = provider_prefix(prefix)
+        return (
+            others.count(prefix) < PREFIX_BUCKET_MAX
+            and sum(provider_prefix(other) == provider for other in others) < PROVIDER_SHARE * self._k
+            and sum(entry.prefix == prefix and entry is not leaving for entry in entries.values())
+            < PREFIX_TABLE_MAX
+        )
+
+    def _insert(self, peer: Peer, prefix: str | None, index: int, now: float) -> None:
+        bucket = self._buckets.get(index)
+        if bucket is None:
+            bucket = self._buckets[index] = KBucket()
+            self._occupied |= 1 << index
+        bucket.forget_waiting(peer.peer_id)
+        bucket.peers.append(peer)
+        self._entries[peer.peer_id] = Entry(peer, prefix, now)
 
     def _candidate(self, index: int, bucket: KBucket, leaving: Entry | None = None) -> Peer | None:
         return bucket.take_waiting(lambda prefix: self._has_place(prefix, index, leaving))
 
-    def _update(self, entry: Entry, peer: Peer, prefix: str | None, now: float) -> None:
+    def _update(self, entry: Entry, peer: Peer, prefix: str | None, now: float) -> Updated | RefusedEntry:
+        index = bucket_index(peer.key ^ self._local)
+        if prefix != entry.prefix and not self._has_place(prefix, index, entry):
+            return self._refuse(EntryRefusal.CAPPED)
+        entry.prefix = prefix
         entry.seen_at = now
         entry.failures = 0
-        entry.prefix = prefix
-        bucket = self._bucket_of(entry)
-        if peer is not entry.peer and peer.replaces(entry.peer):
-            bucket.answered(entry.peer, peer)
-            entry.peer = peer
-        else:
-            bucket.answered(entry.peer)
+        newer = peer if peer is not entry.peer and peer.replaces(entry.peer) else entry.peer
+        self._buckets[index].answered(entry.peer, newer)
+        entry.peer = newer
+        return _UPDATED
 
     def _full(self, bucket: KBucket, peer: Peer, prefix: str | None, now: float) -> Full | RefusedEntry:
         """Let a newcomer wait; say whom to ping for it, if it is time for that."""
