@@ -285,7 +285,7 @@ class Dht:
         if request is None:
             return
         peer, message, at = request.peer, event.message, self._calendar(now)
-        self.adaptation.answered(now, known=peer.peer_id in self.table)
+        self.adaptation.answered(now, event.rtt_s, known=peer.peer_id in self.table)
         if (ip := event.ip or peer.ip) is not None:
             self.parts.tiers.observe(ip, event.rtt_s, now)
         if message.type is MessageType.PING and message.sender:
@@ -400,14 +400,12 @@ class Dht:
             self._refresh = self._upkeep - 1
             self._run_upkeep(self._commands.find(place, now, deadline), now)
         for key in self._publications.due(now):
-            value = self._publications.value(key)
-            machine = (
-                self._commands.provide(key, now, deadline)
-                if value is None
-                else self._commands.store(key, value, now, deadline)
-            )
+            published = self._publications.get(key)
+            if published is not None and published.value is not None:
+                self._run_upkeep(self._commands.store(key, published.value, now, deadline), now)
+            if published is not None and published.provided:
+                self._run_upkeep(self._commands.provide(key, now, deadline), now)
             self._publications.published(key, now)
-            self._run_upkeep(machine, now)
         at = self._calendar(now)
         self.records.expire(at)
         for key, peer in self._replication.handle_timeout(now):
@@ -436,9 +434,9 @@ class Dht:
             return
         del self._running[number]
         search = running.machine.search
-        if search.done:
-            k = self.parts.config.k
-            self.parts.density.observe([search.target ^ peer.key for peer in search.closest(k)])
+        if running.machine.whole:
+            distances = [search.target ^ peer.key for peer in search.closest(self.config.k)]
+            self.parts.density.observe(search.target, distances)
         if running.command is not None:
             self._out.append(ev.Completed(running.command.operation, running.machine.outcome))
         elif number == self._refresh:
@@ -459,8 +457,8 @@ class Dht:
 
     def _effects(self) -> list[Effect]:
         effects, self._out = self._out, []
-        if kept := self.records.effects():
-            effects[:0] = kept  # On disk before anyone hears of it.
+        if self.records.changed:
+            effects[:0] = self.records.effects()  # On disk before anyone hears of it.
         if self._told is not self.state:
             self._told = self.state
             effects.append(ev.StateChanged(self.state))

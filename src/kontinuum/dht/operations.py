@@ -79,11 +79,13 @@ class Operation:
         deadline: When it is over at the latest, monotonic seconds.
     """
 
-    __slots__ = ("_around", "_deadline", "_extended", "_message", "outcome", "search")
+    __slots__ = ("_around", "_deadline", "_extended", "_message", "outcome", "search", "whole")
 
     def __init__(self, search: Search, message: KadMessage, around: Surroundings, deadline: float) -> None:
         self.search = search
         self.outcome: Outcome | None = None
+        self.whole = False
+        """The search came to its end by itself."""
         self._message = message
         self._around = around
         self._deadline = deadline
@@ -91,7 +93,7 @@ class Operation:
 
     def start(self, now: float) -> list[Want]:
         """Whom to ask first."""
-        return self._go_on(self.search.start(now), now)
+        return self._go_on(self.search.start(now))
 
     def answered(self, arrived: Arrived, now: float, at: datetime) -> list[Want]:
         """A peer answered. ``now`` is for the search, ``at`` for the validity of records."""
@@ -101,12 +103,12 @@ class Operation:
         asked = self.search.answered(peer.peer_id, arrived.closer, now, arrived.ip)
         if self._take(peer, arrived.message, at):
             self.search.finish()
-            asked = []
-        return self._go_on(asked, now)
+            return self._searched()
+        return self._go_on(asked)
 
     def failed(self, peer: Peer, now: float) -> list[Want]:
         """``peer`` did not answer."""
-        return [] if self.outcome is not None else self._go_on(self.search.failed(peer.peer_id, now), now)
+        return [] if self.outcome is not None else self._go_on(self.search.failed(peer.peer_id, now))
 
     def handle_timeout(self, now: float) -> list[Want]:
         """Take the time."""
@@ -115,19 +117,20 @@ class Operation:
         if now >= self._deadline:
             self._give_up()
             return []
-        return self._go_on(self.search.handle_timeout(now), now)
+        return self._go_on(self.search.handle_timeout(now))
 
     def next_deadline(self) -> float:
         """When to be called again."""
         due = self.search.next_deadline()
         return self._deadline if due is None else min(due, self._deadline)
 
-    def _go_on(self, asked: Sequence[Peer], now: float) -> list[Want]:
+    def _go_on(self, asked: Sequence[Peer]) -> list[Want]:
         if self.search.done and not asked:
             if not self._extended and (radius := self._radius()) is not None:
                 self._extended = True
-                asked = self.search.extend(radius, now)
+                asked = self.search.extend(radius)
             if self.search.done and not asked:
+                self.whole = True
                 return self._searched()
         return [(peer, self._message) for peer in asked]
 
