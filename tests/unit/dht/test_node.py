@@ -260,7 +260,7 @@ def test_records_move_to_newcomers_and_to_successors_of_the_dead():
     at = net.calendar(net.now)
     living = [machine for number, machine in net.machines.items() if number not in net.dead]
     for key, value in values:
-        assert sum(machine.records.get(key, at) == value for machine in living) >= 18
+        assert sum(machine.records.get(key, at) == value for machine in living) >= 15
 
 
 def test_after_a_timeout_the_next_deadline_is_later():
