@@ -23,6 +23,7 @@ from kontinuum.dht.adaptive import Adaptation
 from kontinuum.dht.commands import Commands
 from kontinuum.dht.config import OPERATION_TIMEOUT_S
 from kontinuum.dht.events import Failure, State
+from kontinuum.dht.figures import DhtFigures
 from kontinuum.dht.joining import Joining
 from kontinuum.dht.keys import KEY_BITS, key_of_peer
 from kontinuum.dht.membership import Membership
@@ -206,6 +207,21 @@ class Dht:
         entries = [entry for peer in self.table if (entry := self.table.get(peer.peer_id)) is not None]
         entries.sort(key=lambda entry: entry.since)
         return [entry.peer.contact for entry in entries]
+
+    def figures(self) -> DhtFigures:
+        """For metrics."""
+        return DhtFigures(
+            state=self.state,
+            network_size=self.parts.density.estimate(),
+            operations=len(self._running),
+            requests=len(self._requests),
+            publications=len(self._publications),
+            table=self.table.fill(),
+            records=self.records.figures(),
+            tiers=self.tiers.figures(),
+            adaptation=self.adaptation.why(),
+            counts=dict(self.parts.counts),
+        )
 
     # --- joining and membership ---
 
