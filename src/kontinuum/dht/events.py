@@ -251,6 +251,8 @@ class Keep:
     """Whose quota it counts to."""
     expires_at_s: float
     """Unix seconds."""
+    ip: str = ""
+    """Where the sender was, for the shares of networks; empty if that means nothing."""
 
 
 @dataclass(frozen=True, slots=True)
