@@ -7,6 +7,7 @@ import os
 import pty
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -24,6 +25,8 @@ from kontinuum import Node
 from kontinuum.cli import schema
 from kontinuum.cli.errors import Exit
 from kontinuum.node.config import NodeConfig
+from kontinuum.transfer.incoming.journal import Journal, journal_name, part_name
+from kontinuum.transfer.incoming.leftovers import PART_AGE_MAX_S
 from kontinuum.transfer.messages import (
     LENGTH_BYTES,
     PROTOCOL,
@@ -41,6 +44,8 @@ from kontinuum.transfer.messages import (
 pytestmark = pytest.mark.slow
 
 BIG = 192 << 20
+GONE = b"A" * 32
+"""A peer that does not come back."""
 
 
 @pytest.fixture(autouse=True)
@@ -130,6 +135,24 @@ def test_several_files_are_sent_and_verified(home, alice, bob, target, tmp_path)
     for path in paths:
         assert (target / path.name).read_bytes() == path.read_bytes()
     program.end()
+
+
+def test_partial_files_that_nobody_continued_go_when_receiving_begins(home, alice, bob, target, tmp_path):
+    """
+    The command tidies up after peers that never came back; what was written lately stays.
+    """
+    journal = Journal(GONE, 5, 0, "").encode()
+    for name, age_s in (("old", PART_AGE_MAX_S + 60), ("young", PART_AGE_MAX_S - 3600)):
+        for path, data in ((part_name(GONE, name), b"hel"), (journal_name(GONE, name), journal)):
+            (target / path).write_bytes(data)
+            os.utime(target / path, (time.time() - age_s,) * 2)
+    (tmp_path / "new").write_bytes(b"hello")
+    program, ready = receiving(home, bob, target, "--once")
+    assert run_json(home, "send", tmp_path / "new", ready["contact"], "--dir", alice.directory)[0] == Exit.OK
+
+    assert program.process.wait(10) == Exit.OK
+    left = {part_name(GONE, "young"), journal_name(GONE, "young"), "new"}
+    assert {path.name for path in target.iterdir()} == left
 
 
 def test_two_commands_without_any_node_are_enough(home, target, tmp_path):

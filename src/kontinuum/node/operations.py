@@ -27,7 +27,7 @@ from kontinuum.node.introductions import PING
 from kontinuum.rpc.errors import CallTimeoutError
 from kontinuum.transfer.digest import new_blake3
 from kontinuum.transfer.incoming.policy import BYTES_MAX_DEFAULT, Accept, Refuse
-from kontinuum.transfer.incoming.service import FileReceiver
+from kontinuum.transfer.incoming.service import FileReceiver, sweeping
 from kontinuum.transfer.incoming.target import Target
 from kontinuum.transfer.messages import FILES_MAX, PROTOCOL, Code, Offer
 from kontinuum.transfer.outgoing.service import send_files
@@ -278,7 +278,7 @@ class NodeOperations:
                         on_end=end,
                     )
 
-                async with self._files.receiving(policy):
+                async with sweeping(target), self._files.receiving(policy):
                     events.put(
                         {"type": "ready", "to": str(target.path), "contact": self._node.contact.to_text()}
                     )

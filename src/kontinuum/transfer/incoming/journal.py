@@ -19,6 +19,10 @@ from kontinuum.wire.limits import PEER_ID_BYTES
 JOURNAL_FILE_BYTES_MAX = 512
 """Bytes of a journal. Ours has about 100; a longer one is not ours and is ignored."""
 
+JOURNAL_SUFFIX = ".journal"
+TEMPORARY_SUFFIX = ".new"
+"""What follows the part's name, and what follows that while a journal is being written."""
+
 _VERSION = 1
 _OWNER_DIGITS = 8
 
@@ -83,4 +87,4 @@ def part_name(peer: bytes, name: str) -> str:
 
 def journal_name(peer: bytes, name: str) -> str:
     """Return the name of the journal beside the partial file."""
-    return part_name(peer, name) + ".journal"
+    return part_name(peer, name) + JOURNAL_SUFFIX

@@ -6,17 +6,20 @@ Trust:    what a stream says goes through the machine; what a policy accepts goe
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
+from kontinuum.base.clock import Clock, SystemClock
 from kontinuum.base.errors import KontinuumError
 from kontinuum.transfer import events as ev
 from kontinuum.transfer.digest import HasherFactory, new_blake3
 from kontinuum.transfer.errors import TransferInterruptedError, TransferProtocolError
+from kontinuum.transfer.incoming.leftovers import remove_leftovers
 from kontinuum.transfer.incoming.machine import Receiver
 from kontinuum.transfer.incoming.policy import Accept, Policy, Refuse
-from kontinuum.transfer.incoming.target import Held, Part, PartError
+from kontinuum.transfer.incoming.target import Held, Part, PartError, Target
 from kontinuum.transfer.messages import CHUNK_BYTES_MAX, Answer, Code, FileOffer, Offer, encode
 from kontinuum.transfer.report import FileReport, Progress
 from kontinuum.transfer.shell import ByteStream, Worker, read_message
@@ -31,9 +34,44 @@ BLOCKS_IN_FLIGHT_MAX = 4
 """Blocks of up to CHUNK_BYTES_MAX between the network and the disk of one session. Our choice (ADR
 0012): keeps the disk busy while the network is read; the stream is not read further at the limit."""
 
+SWEEP_INTERVAL_S = 3600.0
+"""Seconds between two looks for old partial files while files are received. Our choice (ADR 0012)."""
+
 LINGER_S = 5.0
 """Seconds that a receiver who refused everything waits for the sender to end its half. Our choice (ADR 0012);
 then the half is stopped."""
+
+
+logger = logging.getLogger("kontinuum.transfer")
+
+
+@asynccontextmanager
+async def sweeping(target: Target, clock: Clock | None = None) -> AsyncIterator[None]:
+    """Remove partial files that nobody continued, now and every SWEEP_INTERVAL_S, while the block runs.
+
+    At its end the directory is at rest, so that it may be closed.
+    """
+    clock = clock or SystemClock()
+
+    async def sweep() -> None:
+        while True:
+            # As one step: a thread that still worked when we were gone would use a closed directory.
+            work = asyncio.ensure_future(asyncio.to_thread(remove_leftovers, target.descriptor, clock.utc()))
+            try:
+                removed = await asyncio.shield(work)
+            except asyncio.CancelledError:
+                await asyncio.wait([work])
+                raise
+            if removed:
+                logger.info("%d partial files that nobody continued were removed", removed)
+            await asyncio.sleep(SWEEP_INTERVAL_S)
+
+    sweeper = asyncio.create_task(sweep(), name="partial files")
+    try:
+        yield
+    finally:
+        sweeper.cancel()
+        await asyncio.wait([sweeper])
 
 
 class FileReceiver:

@@ -26,7 +26,13 @@ from typing import Self
 from kontinuum.base.errors import PeerError
 from kontinuum.transfer.digest import Hasher, HasherFactory
 from kontinuum.transfer.errors import TargetDirectoryError
-from kontinuum.transfer.incoming.journal import JOURNAL_FILE_BYTES_MAX, Journal, journal_name, part_name
+from kontinuum.transfer.incoming.journal import (
+    JOURNAL_FILE_BYTES_MAX,
+    TEMPORARY_SUFFIX,
+    Journal,
+    journal_name,
+    part_name,
+)
 from kontinuum.transfer.messages import CHUNK_BYTES_MAX, Answer, Code, FileOffer
 
 JOURNAL_BYTES = 64 * 1024 * 1024
@@ -151,6 +157,7 @@ class Target:
         except OSError:
             return None
         try:
+            self._claim(descriptor, peer, file)
             status = os.fstat(descriptor)
             if not _is_ours(status):
                 return None
@@ -169,6 +176,15 @@ class Target:
         finally:
             os.close(descriptor)
         return Held(offset, hasher, fingerprint) if offset else None
+
+    def _claim(self, descriptor: int, peer: bytes, file: FileOffer) -> None:
+        """Make a partial file young again, so that nobody takes it for a leftover before it is continued.
+
+        Raises OSError when it is being written or removed right now, or was.
+        """
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        os.utime(journal_name(peer, file.name), dir_fd=self.descriptor, follow_symlinks=False)
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
     def _journal_offset(self, peer: bytes, file: FileOffer) -> int:
         """Return up to where the partial file can be trusted; its length still limits that."""
@@ -330,7 +346,7 @@ class Part:
     def _write_journal(self) -> None:
         # Not synced: an old journal only makes us send more again, and an offset in it was synced before it.
         journal = Journal(bytes(self._peer), self._file.size, self._synced, boot_id())
-        temporary = f"{self._journal}.new"
+        temporary = self._journal + TEMPORARY_SUFFIX
         self._unlink(temporary)
         descriptor = os.open(
             temporary,
