@@ -8,8 +8,8 @@ import pytest
 
 from helpers.dht_peers import peers
 from helpers.go_programs import go_program
+from helpers.kad_messages import shown
 from kontinuum.messages.kad import KadMessage, KadPeer, KadRecord, MessageType, decode, encode
-from kontinuum.wire.varint import encode_uvarint
 
 pytestmark = pytest.mark.slow
 
@@ -104,7 +104,7 @@ def test_kad_dht_reads_our_messages_and_skips_our_extensions(readings):
     """
     assert len(readings) == len(OURS)
     for message, reading in zip(OURS, readings, strict=True):
-        assert reading["read"] == as_go_shows(message)
+        assert reading["read"] == shown(message)
         assert bytes.fromhex(reading["message"]) == encode(message)
 
 
@@ -125,42 +125,3 @@ def test_kad_dht_answers_our_requests(readings):
     assert replies[3].record.value == b"value" * 100
     assert replies[4].record is None
     assert set(replies) == {0, 1, 2, 3, 4, 6}
-
-
-def as_go_shows(message: KadMessage) -> dict[str, object]:
-    """The message as the program prints it."""
-    shown: dict[str, object] = {
-        "type": message.type.name,
-        "key": message.key.hex(),
-        "closerPeers": [peer_as_go_shows(peer) for peer in message.closer_peers],
-        "providerPeers": [peer_as_go_shows(peer) for peer in message.provider_peers],
-        "clusterLevelRaw": message.cluster_level_raw,
-        "unknown": (octets(1000, message.sender) + number(1001, message.refusal)).hex(),
-    }
-    if message.record is not None:
-        shown["record"] = {
-            "key": message.record.key.hex(),
-            "value": message.record.value.hex(),
-            "timeReceived": message.record.time_received,
-        }
-    return shown
-
-
-def peer_as_go_shows(peer: KadPeer) -> dict[str, object]:
-    """One peer of it."""
-    return {
-        "id": peer.peer_id.hex(),
-        "addrs": [address.hex() for address in peer.addresses],
-        "connection": peer.connection,
-        "unknown": (octets(1000, peer.contact) + number(1001, peer.rtt_us)).hex(),
-    }
-
-
-def octets(field: int, content: bytes) -> bytes:
-    """A field of bytes, written a second time here; nothing if it has its default."""
-    return encode_uvarint(field << 3 | 2) + encode_uvarint(len(content)) + content if content else b""
-
-
-def number(field: int, value: int) -> bytes:
-    """A field of a number, likewise."""
-    return encode_uvarint(field << 3) + encode_uvarint(value) if value else b""

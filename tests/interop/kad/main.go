@@ -5,7 +5,8 @@
 // The client believes that the relay is a node. Each frame that passes the relay becomes a line on the standard
 // output: {"from": "client" or "server", "message": hex}, without the length in front.
 // Then each line of the standard input, a message in hex, is unmarshalled and sent to the server: the line that
-// answers has what Go reads in it ("read"), the same marshalled again ("message") and the server's reply ("reply").
+// answers has what Go reads in it ("read"), the same marshalled again ("message") and the server's reply, if there
+// is one ("reply").
 package main
 
 import (
@@ -146,9 +147,10 @@ func readAndSend(ctx context.Context, relay host.Host, server peer.ID, data []by
 	must(err)
 	defer stream.Close()
 	must(msgio.NewVarintWriter(stream).WriteMsg(data))
-	reply, err := msgio.NewVarintReader(stream).ReadMsg()
-	must(err)
-	shown["reply"] = hex.EncodeToString(reply)
+	// A node that refuses a request ends its stream without a word.
+	if reply, err := msgio.NewVarintReader(stream).ReadMsg(); err == nil {
+		shown["reply"] = hex.EncodeToString(reply)
+	}
 	return shown
 }
 
