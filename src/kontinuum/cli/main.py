@@ -28,6 +28,7 @@ from kontinuum.cli.commands import (
     ping,
     receive,
     send,
+    sim,
     up,
 )
 from kontinuum.cli.errors import CliError, Exit
@@ -54,6 +55,7 @@ app.command("send")(send.send)
 app.command("receive")(receive.receive)
 app.add_typer(contact.app, name="contact")
 app.add_typer(config.app, name="config")
+app.add_typer(sim.app, name="sim")
 app.command("doctor")(doctor.doctor)
 app.command("completion")(completion.completion)
 

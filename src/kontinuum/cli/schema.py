@@ -68,6 +68,33 @@ RESULTS: dict[str, tuple[str, ...]] = {
     "config check": ("ok", "findings"),
     "config example": ("toml",),
     "doctor": ("ok", "checks"),
+    "sim run": (
+        "scenario",
+        "description",
+        "digest",
+        "seed",
+        "nodes",
+        "hostile",
+        "defences",
+        "lookups",
+        "success_ratio",
+        "hops_mean",
+        "latency_p50_s",
+        "latency_p99_s",
+        "wall_s",
+        "peak_rss_bytes",
+        "simulated_s",
+        "events",
+        "messages",
+        "operations",
+        "series",
+        "counters",
+        "attack",
+        "settings",
+    ),
+    "sim compare": ("a", "b", "same", "better", "worse", "settings", "figures"),
+    "sim list": ("scenarios",),
+    "sim replay": ("same", "scenario", "seed", "nodes", "digest", "digest_before", "wall_s"),
     "completion": ("shell", "script"),
 }
 """Keys of each command's result, in order. ``status`` is ``node status``."""
@@ -100,3 +127,12 @@ FINDING = ("level", "key", "message", "source")
 
 CHECK = ("name", "status", "found", "fix")
 """Keys of one entry of ``checks`` (command ``doctor``)."""
+
+SCENARIO = ("name", "path", "description", "nodes", "seed", "hostile")
+"""Keys of one entry of ``scenarios`` (command ``sim list``)."""
+
+SIM_SETTING = ("name", "a", "b")
+"""Keys of one entry of ``settings`` (command ``sim compare``)."""
+
+SIM_FIGURE = ("name", "a", "b", "difference", "change", "better")
+"""Keys of one entry of ``figures`` (command ``sim compare``)."""

@@ -90,6 +90,10 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any]) -> Comparison:
         if settings_a.get(name) != settings_b.get(name)
     ]
     figures_a, figures_b = flat(a), flat(b)
+    for name in {**figures_a, **figures_b}:
+        if name.startswith("counters."):  # What did not happen is not counted.
+            figures_a.setdefault(name, Figure(name, 0.0))
+            figures_b.setdefault(name, Figure(name, 0.0))
     changes = [
         _change(name, figures_a.get(name), figures_b.get(name))
         for name in {**figures_a, **figures_b}

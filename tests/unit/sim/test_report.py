@@ -204,14 +204,16 @@ def test_results_of_other_versions_can_be_compared():
     """
     older, newer = as_json(result()), as_json(result())
     del older["operations"]["get"]
-    older["counters"]["gone"] = 5
+    older["counters"]["rare"] = 5
+    older["attack"]["gone"] = 5
     newer["settings"]["invented"] = 3
     newer["news"] = "no figure"
 
     compared = compare(older, newer)
 
     changes = {change.name: change for change in compared.figures}
-    assert (changes["counters.gone"].a, changes["counters.gone"].b) == (5, None)
+    assert (changes["counters.rare"].a, changes["counters.rare"].b) == (5, 0)
+    assert (changes["attack.gone"].a, changes["attack.gone"].b) == (5, None)
     assert changes["operations.get.hops_mean"].a is None
     assert [(one.name, one.a, one.b) for one in compared.settings] == [("invented", None, "3")]
     json.dumps(compared.to_json())

@@ -116,7 +116,7 @@ def label(name: str) -> str:
     """Return what people read for the name of a figure."""
     head, dot, last = name.rpartition(".")
     words = LABELS.get(last, last.replace("_", " "))
-    return f"{head.replace('.', ' ')}: {words}" if dot else words
+    return f"{head.removeprefix('operations.')}: {words}" if dot else words
 
 
 def flat(result: Mapping[str, Any]) -> dict[str, Figure]:

@@ -14,6 +14,9 @@ from kontinuum.sim.result import OperationFigures, Result
 READS = ("find", "get", "resolve", "providers")
 """Operations that look something up. The others write."""
 
+HOPS_SHOWN_MIN = 5
+"""Bars of a histogram of hops at least. Our choice: two broad ones look like a wall."""
+
 KINDS = {
     "find": "find peers",
     "get": "get a record",
@@ -48,10 +51,9 @@ def _hops(done: dict[str, OperationFigures]) -> list[Plot]:
             continue
         hops = {int(number): count for number, count in done[kind].hops.items()}
         total = sum(hops.values())
-        bins = [
-            (number - 0.5, number + 0.5, hops.get(number, 0) / total)
-            for number in range(min(hops), max(hops) + 1)
-        ]
+        first = min(hops)
+        last = max(*hops, first + HOPS_SHOWN_MIN - 1)
+        bins = [(at - 0.5, at + 0.5, hops.get(at, 0) / total) for at in range(first, last + 1)]
         axis = Axis("hops", Unit.COUNT)
         drawn.append(histogram(f"Hops: {KINDS[kind]}", axis, Axis("share", Unit.RATIO), bins))
     return drawn
@@ -69,16 +71,11 @@ def _over_time(result: Result) -> list[Plot]:
     )
     drawn = []
     for title, words, unit, values, high in rows:
-        if len(values) > 1 and _tells(values):
+        if len(set(values)) > 1 or (high and values):  # A curve that says something; success always does.
             axis = Axis(words, unit, low=_floor(values) if high else 0.0, high=high)
             curve = Line(title, list(zip(series.at_s, values, strict=True)))
             drawn.append(lines(title, Axis("simulated time", Unit.SECONDS), axis, [curve]))
     return drawn
-
-
-def _tells(values: Sequence[float]) -> bool:
-    """Whether a curve says anything: not all zero."""
-    return any(values)
 
 
 def _floor(values: Sequence[float]) -> float:

@@ -1,0 +1,1 @@
+"""What ``kontinuum sim`` needs beside the simulator: finding scenarios, tables, a progress bar."""
