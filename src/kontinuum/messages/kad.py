@@ -13,6 +13,7 @@ Pure:     no I/O, clock or randomness.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import TypeVar
 
 from kontinuum.base.errors import MisuseError
@@ -33,9 +34,6 @@ from kontinuum.wire.limits import (
 )
 from kontinuum.wire.protobuf import OCTETS, VARINT, tag, write_number, write_octets
 from kontinuum.wire.varint import decode_uvarint, encode_uvarint
-
-PROTOCOL = "/kontinuum/kad/1.0.0"
-"""Name by which these messages are exchanged."""
 
 EXTENSION_FIELD_MIN = 1000
 """Our own fields begin here in every message. Our choice: far from those of the specification, and with a tag
@@ -106,6 +104,14 @@ class KadMessage:
     (``kontinuum.dht.events.Refusal``); 0 if it was."""
 
 
+PEERS_REMEMBERED_MAX = 4096
+"""Peers whose bytes are remembered in each direction, for the whole process, since replies name the same ones
+again and again: a third of a lookup otherwise. Our choice: some 4 MB; the one not seen for longest goes."""
+
+REMEMBERED_BYTES_MAX = 1024
+"""Bytes of a peer up to which it is remembered. Our choice: ours have some 300; larger ones are worked out
+each time, so that hostile ones cannot fill our memory."""
+
 # --- the fields and their tags ------------------------------------------------------------------------------
 
 _TYPE, _KEY, _RECORD = tag(1, VARINT), tag(2, OCTETS), tag(3, OCTETS)
@@ -153,9 +159,9 @@ def _encode_message(message: KadMessage) -> bytearray:
     if message.record is not None:
         write_octets(out, _RECORD, _encode_record(message.record))
     for peer in _few(message.closer_peers, KAD_PEERS_MAX, "closer peers"):
-        write_octets(out, _CLOSER, _encode_peer(peer))
+        write_octets(out, _CLOSER, _encode_peer_once(peer))
     for peer in _few(message.provider_peers, KAD_PEERS_MAX, "provider peers"):
-        write_octets(out, _PROVIDER, _encode_peer(peer))
+        write_octets(out, _PROVIDER, _encode_peer_once(peer))
     if message.cluster_level_raw:
         write_number(out, _LEVEL, _number(message.cluster_level_raw))
     if message.sender:
@@ -165,7 +171,7 @@ def _encode_message(message: KadMessage) -> bytearray:
     return out
 
 
-def _encode_peer(peer: KadPeer) -> bytearray:
+def _encode_peer(peer: KadPeer) -> bytes:
     out = bytearray()
     if peer.peer_id:
         write_octets(out, _ID, _limited(peer.peer_id, KAD_PEER_ID_BYTES_MAX, "peer id"))
@@ -177,7 +183,14 @@ def _encode_peer(peer: KadPeer) -> bytearray:
         write_octets(out, _CONTACT, _limited(peer.contact, CONTACT_BYTES_MAX, "contact"))
     if peer.rtt_us:
         write_number(out, _RTT, _number(peer.rtt_us))
-    return out
+    return bytes(out)
+
+
+_encode_remembered = lru_cache(PEERS_REMEMBERED_MAX)(_encode_peer)
+
+
+def _encode_peer_once(peer: KadPeer) -> bytes:
+    return _encode_remembered(peer) if len(peer.contact) <= REMEMBERED_BYTES_MAX else _encode_peer(peer)
 
 
 def _encode_record(record: KadRecord) -> bytearray:
@@ -209,10 +222,10 @@ def decode(data: bytes) -> KadMessage:  # noqa: C901  one branch for each field 
     providers: list[KadPeer] = []
     for field, octets, number in protobuf.fields(_limited(data, KAD_MESSAGE_BYTES_MAX, "message")):
         if field == _CLOSER:
-            closer.append(_decode_peer(octets))
+            closer.append(_decode_peer_once(octets))
             _few(closer, KAD_PEERS_MAX, "closer peers")
         elif field == _PROVIDER:
-            providers.append(_decode_peer(octets))
+            providers.append(_decode_peer_once(octets))
             _few(providers, KAD_PEERS_MAX, "provider peers")
         elif field == _TYPE:
             kind = _once(kind, number)
@@ -265,6 +278,13 @@ def _decode_peer(data: bytes) -> KadPeer:
         else:
             unknown = _skipped(field, _PEER_TAGS, unknown)
     return KadPeer(peer_id, tuple(addresses), connection, contact, rtt_us)
+
+
+_decode_remembered = lru_cache(PEERS_REMEMBERED_MAX)(_decode_peer)
+
+
+def _decode_peer_once(data: bytes) -> KadPeer:
+    return _decode_remembered(data) if len(data) <= REMEMBERED_BYTES_MAX else _decode_peer(data)
 
 
 def _decode_record(data: bytes) -> KadRecord:
