@@ -17,6 +17,8 @@ VARINT, FIXED64, OCTETS, FIXED32 = 0, 1, 2, 5
 
 _FIXED_BYTES = {FIXED64: 8, FIXED32: 4}
 
+_TAG_MIN, _TAG_MAX = 1 << 3, PROTOBUF_FIELD_MAX << 3 | 7
+
 
 def tag(field: int, wire_type: int) -> int:
     """The number that stands in front of a field."""
@@ -38,7 +40,7 @@ def fields(data: bytes) -> Iterator[tuple[int, bytes, int]]:  # noqa: C901  call
             position += 1
             if field >= 0x80:
                 field, position = _read_long_varint(data, position)
-            if not 8 <= field <= PROTOBUF_FIELD_MAX << 3 | 7:
+            if not _TAG_MIN <= field <= _TAG_MAX:
                 raise MalformedError("a protobuf field without a number, or with one that is too large")
             wire_type = field & 7
             if wire_type == OCTETS:

@@ -9,6 +9,7 @@ from helpers.identities import vectors
 from helpers.kad_messages import number, octets, shown, uvarint
 from kontinuum.base import MisuseError
 from kontinuum.messages.kad import (
+    REMEMBERED_BYTES_MAX,
     KadMessage,
     KadPeer,
     KadRecord,
@@ -92,6 +93,20 @@ def test_a_real_reply_survives():
     reply = KadMessage(MessageType.FIND_NODE, key=b"k" * 38, closer_peers=named, sender=named[0].contact)
 
     assert decode(encode(reply)) == reply
+
+
+def test_peers_that_are_named_again_are_remembered_if_they_are_small():
+    """
+    Replies name the same peers again and again; what hostile ones can fill our memory with is bounded.
+    """
+    small, large = peers(1)[0].wire, KadPeer(b"i", contact=b"c" * REMEMBERED_BYTES_MAX)
+    data = encode(KadMessage(MessageType.FIND_NODE, closer_peers=(small, large)))
+
+    first, again = decode(data).closer_peers, decode(data).closer_peers
+
+    assert first == again == (small, large)
+    assert first[0] is again[0]
+    assert first[1] is not again[1]
 
 
 def test_fields_come_in_any_order():
