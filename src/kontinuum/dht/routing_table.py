@@ -266,7 +266,7 @@ class RoutingTable:
                 return None
             bucket.forget_waiting(peer_id)
             return self._candidate(index, bucket) if len(bucket) < self._k else None
-        if now >= entry.failed_at + FAILURE_SPACING_S:
+        if not entry.failures or now >= entry.failed_at + FAILURE_SPACING_S:
             entry.failures += 1
             entry.failed_at = now
         index = bucket_index(entry.peer.key ^ self._local)
