@@ -89,7 +89,7 @@ class NatSettings:
 class ChurnSettings:
     """``[churn]``: how hosts come and go, see ``kontinuum.sim.churn``."""
 
-    model: str = _one_of("none", "none", "kad", "ipfs", "exponential")
+    model: str = _one_of("none", "none", "ipfs", "filesharing", "exponential")
     """Distribution of session times."""
     median_session_s: float = _number(0.0, 0, DURATION_MAX_S)
     """Stretches the distribution to that median; 0 keeps the measured one."""
