@@ -127,13 +127,25 @@ class Network:
         return lambda peer: min(tiers - 1, int(self.rtt_s(local, peer) / 0.25 * tiers))
 
     def search(
-        self, target, *, client=None, tiers=False, extend=None, until_s=3600.0, seeds=None, **settings
+        self,
+        target,
+        *,
+        client=None,
+        tiers=False,
+        extend=None,
+        enough=None,
+        until_s=3600.0,
+        seeds=None,
+        **settings,
     ):
-        """Run one search to its end; ``extend(search)`` gives a radius to go on to, or None."""
+        """Run one search to its end.
+
+        ``extend(search)`` gives a radius to go on to, or None; ``enough(peer)`` may end it at an answer.
+        """
         client = client or self.client()
         settings = SearchSettings(k=self.k, **settings)
         if seeds is None:
-            seeds = self.answer(client, target)
+            seeds = sorted(self.table(client), key=lambda p: p.key ^ target)[: 3 * self.k]
         search = Search(
             target,
             seeds,
@@ -164,7 +176,10 @@ class Network:
             if queue and (deadline is None or queue[0][0] <= deadline):
                 now, _, kind, peer = heapq.heappop(queue)
                 if kind == "answer":
-                    wanted = search.answered(peer.peer_id, self.answer(peer, target), now)
+                    wanted = search.answered(peer.peer_id, self.answer(peer, search.place), now)
+                    if enough is not None and enough(peer):
+                        search.finish()
+                        wanted = []
                 else:
                     wanted = search.failed(peer.peer_id, now)
             else:

@@ -7,7 +7,7 @@ Differs:  a sliding window instead of rounds: each answer may lead to the next q
           k closest. All paths begin with the same peers; whichever path asks a peer first has it, and the
           others only see whether it answered. Among peers about equally close the faster are asked first.
 Bounds:   alpha requests in flight for each path, k in its last phase; each path remembers ``peers_max`` peers
-          and asks as many at most; k peers of each answer; EXTENDED_PEERS_MAX more once a search is extended.
+          and asks as many at most; k peers of each answer; EXTENDED_REQUESTS_MAX once a search is extended.
 Trust:    answers are hostile input. A peer that was not asked cannot change anything, nor can a second
           answer; a peer counts once, however many addresses it is named with.
 Pure:     no I/O, clock or randomness. A part of ``kontinuum.dht.node``.
@@ -36,14 +36,18 @@ SEARCH_PEERS_MAX = 200
 closest that live are found among many dead ones. The farthest are forgotten; a path that has asked so many
 asks nobody more."""
 
-EXTENDED_PEERS_MAX = 200
-"""Peers that a search asks beyond its k closest once it is extended. Our choice: a hundred ids ground next to
-a key, k honest peers, and as many again to be sure. At the limit it ends with those who answered."""
+EXTENDED_REQUESTS_MAX = 400
+"""Requests of an extended search on top. Our choice: twice what a hundred ids ground next to a key make of it
+(docs/dht.md). At the limit it ends with those who answered."""
+
+SHELLS = 4
+"""Parts of a region that an extended search looks into, each half as large as the one before. What is
+further inside is left to the crowd. Our choice: k / 16 honest peers are expected there."""
 
 PREFIX_PEERS_MAX = 2
 """Peers of one /24 or /48 that count among the closest. Our choice: go-libp2p allows two in a bucket."""
 
-EQUAL_BITS = 1
+EQUAL_BITS = 2
 """Peers whose distances differ by at most so many bits are about equally useful: the faster tier is asked
 first. Our choice (docs/dht.md)."""
 
@@ -84,19 +88,23 @@ class Search:
 
     __slots__ = (
         "_alpha",
+        "_answered",
         "_asked",
+        "_core",
         "_deadlines",
         "_extra",
-        "_k",
         "_local",
         "_now",
+        "_past",
         "_paths",
-        "_peers_max",
-        "_prefix_caps",
+        "_places",
         "_radius",
-        "_slow_after_s",
+        "_seeds",
+        "_settings",
         "_tier_of",
+        "complete",
         "done",
+        "place",
         "requests",
         "target",
     )
@@ -111,24 +119,28 @@ class Search:
         tier_of: Callable[[Peer], int] | None = None,
     ) -> None:
         self.target = target
+        self.place = target
+        """Whose neighbours to ask for: the target, or in an extended search another place of its region."""
         self.done = False
+        self.complete = False
+        """It came to its end by itself."""
         self.requests = 0
+        self._seeds = seeds
         self._local = local
-        self._k = settings.k
+        self._settings = settings
         self._alpha = settings.alpha
-        self._slow_after_s = settings.slow_after_s
-        self._prefix_caps = settings.prefix_caps
-        self._peers_max = settings.peers_max
         self._tier_of = tier_of
         self._radius = -1
+        self._core = 0
+        """Peers nearer to the target than that are not asked: the crowd of an extended search."""
+        self._places: list[KadKey] = []
+        """Where to look next."""
         self._extra = 0
         self._now = 0.0
-        self._asked: dict[PeerId, Candidate] = {}
-        self._deadlines: deque[tuple[float, Candidate]] = deque()
-        """Of those asked, oldest first: all wait equally long."""
-        self._paths = [Path(index, settings.peers_max) for index in range(settings.paths)]
-        for path in self._paths:
-            self._learn(path, seeds, None, 1)
+        self._answered: dict[PeerId, Candidate] = {}
+        self._past: dict[PeerId, Candidate] = {}
+        """Who was asked for places where we have looked already."""
+        self._begin(seeds)
 
     def start(self, now: float) -> list[Peer]:
         """Whom to ask first."""
@@ -141,11 +153,12 @@ class Search:
         candidate = self._ended(peer_id, ANSWERED)
         if candidate is None:
             return []
-        if ip is not None and self._prefix_caps:
+        self._answered.setdefault(peer_id, candidate)
+        if ip is not None and self._settings.prefix_caps:
             candidate.prefix = cap_prefix(ip)
-        if len(closer) > self._k:
-            target = self.target
-            closer = sorted(closer, key=lambda peer: peer.key ^ target)[: self._k]
+        if len(closer) > self._settings.k:
+            place = self.place
+            closer = sorted(closer, key=lambda peer: peer.key ^ place)[: self._settings.k]
         path = self._paths[candidate.path]
         nearest = path.distances[:1]
         self._learn(path, closer, peer_id, candidate.hop + 1)
@@ -180,17 +193,26 @@ class Search:
         return deadlines[0][0] if deadlines else None
 
     def closest(self, count: int) -> list[Peer]:
-        """Those that answered, nearest first, at most ``count``."""
-        return [candidate.peer for candidate in self._closest(count)]
+        """Those that answered, nearest to the target first, at most ``count``."""
+        return [candidate.peer for candidate in self._closest()[:count]]
+
+    def outermost(self, count: int) -> list[Peer]:
+        """Those within the radius of an extended search that answered, farthest first, at most ``count``.
+
+        Who crowds a key sits next to it, and honest peers are everywhere: so most of these are honest.
+        """
+        target, radius = self.target, self._radius
+        within = [each.peer for each in self._closest() if each.peer.key ^ target <= radius]
+        return within[::-1][:count]
 
     @property
     def hops(self) -> int:
         """Requests from our table to the one of the k closest that took most of them."""
-        return max((candidate.hop for candidate in self._closest(self._k)), default=0)
+        return max((candidate.hop for candidate in self._closest()[: self._settings.k]), default=0)
 
     def trace(self, peer_id: PeerId) -> tuple[PeerId | None, int, int]:
         """Of a peer that was asked: who named it (``None``: our table), its path, and its hop, from 1."""
-        candidate = self._asked[peer_id]
+        candidate = self._asked.get(peer_id) or self._past[peer_id]
         return candidate.via, candidate.path, candidate.hop
 
     def set_alpha(self, alpha: int) -> None:
@@ -202,18 +224,43 @@ class Search:
         self.done = True
 
     def extend(self, radius: int) -> list[Peer]:
-        """Go on until everybody known within that distance has answered; returns whom to ask now.
+        """Go on and find the peers within ``radius`` of the target, though others crowd it; whom to ask now.
 
-        The time is that of the last call. From the outside inwards: who crowds a key sits next to it, and
-        honest peers are everywhere.
+        Peers that know the crowd name nobody else when asked for the target, and those in the crowd only
+        each other. So the others are asked for places beside it: one in the half of the region where the
+        target is not, one in the quarter next to it, and so on. That is what ``place`` is then, and for a new
+        place a peer may be asked again. The time is that of the last call.
         """
-        if self._radius < 0:
-            self._extra = EXTENDED_PEERS_MAX
         self._radius = radius
-        self.done = False
+        self._extra = EXTENDED_REQUESTS_MAX
+        self._core = radius >> SHELLS
+        outermost = radius.bit_length() - 1
+        self._places = [self.target ^ 1 << bit for bit in range(outermost, max(-1, outermost - SHELLS), -1)]
+        self.done = self.complete = False
         return self._advance(self._now)
 
     # --- inside ---
+
+    def _begin(self, peers: Sequence[Peer]) -> None:
+        """Look for ``place``, beginning with these peers."""
+        self._asked: dict[PeerId, Candidate] = {}
+        self._deadlines: deque[tuple[float, Candidate]] = deque()
+        """Of those asked, oldest first: all wait equally long."""
+        self._paths = [Path(index, self._settings.peers_max) for index in range(self._settings.paths)]
+        for path in self._paths:
+            self._learn(path, peers, None, 1)
+
+    def _begin_next(self) -> None:
+        """Look for the next place, with all that have answered and our own table, but without who did not."""
+        self._past |= self._asked
+        self.place = self._places.pop(0)
+        known = {peer.peer_id: peer for peer in self._seeds}
+        for peer_id, candidate in self._past.items():
+            if candidate.state == ANSWERED:
+                known[peer_id] = candidate.peer
+            else:
+                known.pop(peer_id, None)
+        self._begin(list(known.values()))
 
     def _ended(self, peer_id: PeerId, state: int) -> Candidate | None:
         """Note how a request ended, once, if there was one."""
@@ -228,7 +275,9 @@ class Search:
     def _learn(self, path: Path, peers: Sequence[Peer], via: PeerId | None, hop: int) -> None:
         if path.closed:
             return
-        target, known, asked, local = self.target, path.known, self._asked, self._local
+        place, target, core = self.place, self.target, self._core
+        known, asked, local = path.known, self._asked, self._local
+        capped = self._settings.prefix_caps
         for peer in peers:
             peer_id = peer.peer_id
             have = known.get(peer_id)
@@ -236,12 +285,12 @@ class Search:
                 if have.peer is not peer and have.state == NEW and peer.replaces(have.peer):
                     have.peer = peer  # A newer contact of the same peer: perhaps it has moved.
                 continue
-            distance = peer.key ^ target
-            if peer_id == local or not path.reaches(distance):
+            distance = peer.key ^ place
+            if peer_id == local or not path.reaches(distance) or (core and peer.key ^ target < core):
                 continue
             candidate = asked.get(peer_id)
             if candidate is None:
-                prefix = cap_prefix(peer.ip) if self._prefix_caps and peer.ip is not None else None
+                prefix = cap_prefix(peer.ip) if capped and peer.ip is not None else None
                 candidate = Candidate(peer, distance, via, path.index, hop, prefix)
             elif candidate.state == FAILED:
                 continue
@@ -252,37 +301,27 @@ class Search:
         if self.done:
             return []
         self._now = now
-        for path in self._paths:
-            self._look(path)
         out: list[Peer] = []
-        busy = True
-        while busy:
-            busy = False
-            for path in self._paths:  # In turn, so that no path takes the best of all.
-                if path.in_flight < self._width(path) and (candidate := self._choose(path)) is not None:
-                    self._ask(path, candidate, now)
-                    out.append(candidate.peer)
-                    busy = True
-        self.done = all(path.done for path in self._paths)
+        while not out and not self.done:
+            for path in self._paths:
+                self._look(path)
+            self._ask_in_turn(now, out)
+            if not all(path.done for path in self._paths):
+                break
+            if self._places:
+                self._begin_next()
+            else:
+                self.done = self.complete = True
         return out
-
-    def _width(self, path: Path) -> int:
-        """Requests in flight: alpha, until so many answers in a row named nobody nearer than the nearest.
-
-        Then all of the k closest are asked at once, as Kademlia 2002, section 2.3, has it.
-        """
-        return self._k if path.barren >= self._alpha else self._alpha
 
     def _look(self, path: Path) -> None:
         """See whether a path is done, and whom it would ask if there is room in flight."""
-        left, radius, capped = self._k, self._radius, self._prefix_caps
+        left, capped = self._settings.k, self._settings.prefix_caps
         room = path.in_flight < self._width(path)
         prefixes: dict[str, int] = {}
-        fresh: list[Candidate] = []
-        beyond: list[Candidate] = []
-        done = True
+        path.done, path.fresh = True, []
         for candidate in path.order:
-            if left <= 0 and candidate.distance > radius:
+            if left == 0:
                 break
             prefix = candidate.prefix
             if capped and prefix is not None:
@@ -294,17 +333,32 @@ class Search:
             if state == ANSWERED:
                 left -= 1
                 continue
-            done = False
+            path.done = False
             if not room:
                 break
             if state == SLOW:
                 continue  # It may fail: whoever comes after it is asked meanwhile.
             left -= 1
             if state == NEW:
-                (fresh if left >= 0 else beyond).append(candidate)
-        beyond.reverse()
-        path.fresh = fresh + beyond
-        path.done = done
+                path.fresh.append(candidate)
+
+    def _width(self, path: Path) -> int:
+        """Requests in flight: alpha, until so many answers in a row named nobody nearer than the nearest.
+
+        Then all of the k closest are asked at once, as Kademlia 2002, section 2.3, has it.
+        """
+        return self._settings.k if path.barren >= self._alpha else self._alpha
+
+    def _ask_in_turn(self, now: float, out: list[Peer]) -> None:
+        """Each path asks one peer after the other, so that none of them takes the best of all."""
+        busy = True
+        while busy:
+            busy = False
+            for path in self._paths:
+                if path.in_flight < self._width(path) and (candidate := self._choose(path)) is not None:
+                    self._ask(path, candidate, now)
+                    out.append(candidate.peer)
+                    busy = True
 
     def _choose(self, path: Path) -> Candidate | None:
         """The best of those that nobody has asked since; it is taken off the list."""
@@ -314,7 +368,7 @@ class Search:
         if not fresh:
             return None
         best = 0
-        if self._tier_of is not None and self._radius < 0:
+        if self._tier_of is not None:
             limit = 1 << fresh[0].distance.bit_length() + EQUAL_BITS
             for at, candidate in enumerate(fresh):
                 if candidate.distance >= limit:
@@ -328,27 +382,28 @@ class Search:
     def _ask(self, path: Path, candidate: Candidate, now: float) -> None:
         candidate.state = WAITING
         self._asked[candidate.peer.peer_id] = candidate
-        self._deadlines.append((now + self._slow_after_s, candidate))
+        self._deadlines.append((now + self._settings.slow_after_s, candidate))
         self.requests += 1
         path.in_flight += 1
+        path.asked += 1
         for other in self._paths:
             if other is not path:
                 other.adopt(candidate)
-        if self._radius < 0:
-            path.asked += 1
-            if path.asked >= self._peers_max:
-                path.close()
-        else:
+        if path.asked >= self._settings.peers_max:
+            path.close()
+        if self._radius >= 0:
             self._extra -= 1
             if self._extra <= 0:
+                self._places.clear()
                 for each in self._paths:
                     each.close()
 
-    def _closest(self, count: int) -> list[Candidate]:
-        answered = [candidate for candidate in self._asked.values() if candidate.state == ANSWERED]
-        answered.sort(key=lambda candidate: candidate.distance)
-        if not self._prefix_caps:
-            return answered[:count]
+    def _closest(self) -> list[Candidate]:
+        """Who answered, nearest to the target first, with no more of one network than may count."""
+        target = self.target
+        answered = sorted(self._answered.values(), key=lambda candidate: candidate.peer.key ^ target)
+        if not self._settings.prefix_caps:
+            return answered
         closest: list[Candidate] = []
         prefixes: dict[str, int] = {}
         for candidate in answered:
@@ -358,4 +413,4 @@ class Search:
                 if prefixes[prefix] > PREFIX_PEERS_MAX:
                     continue
             closest.append(candidate)
-        return closest[:count]
+        return closest

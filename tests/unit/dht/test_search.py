@@ -1,10 +1,12 @@
 """A search asks the right peers, ends, and cannot be steered by those whom it did not ask."""
 
+from itertools import count
+
 import pytest
 
 from helpers.dht_peers import ip_of, peers, placed
 from kontinuum.base.errors import MisuseError
-from kontinuum.dht.search import PREFIX_PEERS_MAX, Search, SearchSettings
+from kontinuum.dht.search import EXTENDED_REQUESTS_MAX, PREFIX_PEERS_MAX, Search, SearchSettings
 
 ALL = peers(60)
 ME = ALL[0].peer_id
@@ -225,14 +227,14 @@ def test_the_trace_tells_who_named_a_peer_and_how_far_from_our_table_it_is():
 
 def test_among_equally_near_peers_the_faster_tier_is_asked_first():
     """
-    Within one bit of distance nothing is lost by asking the nearby one; beyond that distance decides.
+    Within two bits of distance nothing is lost by asking the nearby one; beyond that distance decides.
     """
-    seeds = [at(0b1000), at(0b1010), at(0b11000), at(0b100000)]
-    tiers = {0b1000: 2, 0b1010: 1, 0b11000: 0, 0b100000: 0}
+    seeds = [at(0b1000), at(0b1010), at(0b110000), at(0b1000000)]
+    tiers = {0b1000: 2, 0b1010: 1, 0b110000: 0, 0b1000000: 0}
     search = searching(seeds, alpha=2, tier_of=lambda peer: tiers[peer.key])
     plain = searching(seeds, alpha=2)
 
-    assert keys(search.start(0.0)) == [0b11000, 0b1010]
+    assert keys(search.start(0.0)) == [0b110000, 0b1010]
     assert keys(plain.start(0.0)) == [0b1000, 0b1010]
 
 
@@ -309,23 +311,64 @@ def test_a_newer_contact_replaces_the_older_one_until_the_peer_is_asked():
     assert asked is moved
 
 
-def test_an_extended_search_asks_everybody_within_the_radius_from_outside_in():
+def test_an_extended_search_looks_beside_the_crowd():
     """
-    Who crowds a key sits next to it; honest peers are found first from the outside.
+    It asks for places in the parts of the region where the target is not, and asks nobody of the crowd.
     """
-    search = searching([at(n) for n in (1, 2, 10, 20, 30, 40)], k=2, alpha=2)
+    crowd = [at(n) for n in range(1, 5)]
+    far = [at(n) for n in (0x900, 0xA00)]
+    search = searching([*crowd, *far], k=4, alpha=4)
+    search.start(0.0)
+    for peer in crowd:
+        search.answered(peer.peer_id, crowd, 0.1)
+    assert search.done
+    assert search.place == TARGET
+
+    assert keys(search.extend(0xFF)) == [0x900, 0xA00]
+    assert search.place == 0x80
+    assert not search.done
+    assert keys(search.answered(at(0x900).peer_id, [at(0x90), *crowd], 0.2)) == [0x90]
+
+
+def test_an_extended_search_goes_from_part_to_part_and_ends():
+    """
+    A peer may be asked once for each place; those that did not answer for one are not asked for the next.
+    """
+    search = searching([at(1), at(0x90), at(0x60), at(0x900)], k=1, alpha=1)
     search.start(0.0)
     search.answered(at(1).peer_id, [], 0.1)
-    search.answered(at(2).peer_id, [], 0.1)
-    assert search.done
 
-    assert keys(search.extend(35)) == [30, 20]
-    assert keys(search.answered(at(30).peer_id, [at(25), at(36)], 0.2)) == [25]
-    search.answered(at(20).peer_id, [], 0.3)
-    search.answered(at(25).peer_id, [], 0.3)
-    search.answered(at(10).peer_id, [], 0.3)
-    assert search.done
-    assert keys(search.closest(9)) == [1, 2, 10, 20, 25, 30]
+    places, wanted = [], search.extend(0xFF)
+    while not search.done:
+        (peer,) = wanted
+        places.append((search.place, peer.key))
+        if peer.key == 0x60:
+            wanted = search.failed(peer.peer_id, 0.2)
+        else:
+            wanted = search.answered(peer.peer_id, [], 0.2)
+
+    assert places == [(0x80, 0x90), (0x40, 0x60), (0x40, 0x90), (0x20, 0x90), (0x10, 0x90)]
+    assert search.complete
+    assert keys(search.outermost(9)) == [0x90, 1]
+    assert keys(search.outermost(1)) == [0x90]
+    assert keys(search.closest(9)) == [1, 0x90]
+    assert search.trace(at(1).peer_id) == (None, 0, 1)
+
+
+def test_an_extended_search_has_a_bound_of_its_own():
+    """
+    A crowd without end costs so many requests and no more.
+    """
+    search = searching([at(1 << 200)], k=2, alpha=2)
+    wanted = search.start(0.0)
+    wanted = search.answered(wanted[0].peer_id, [], 0.1) or search.extend((1 << 100) - 1)
+    numbers = count(10)
+    while not search.done:
+        peer = wanted.pop()
+        number = next(numbers)
+        nearer = placed(number, search.place ^ (1 << 99 >> number // 10) + number)
+        wanted += search.answered(peer.peer_id, [nearer], 0.2)
+        assert search.requests <= 1 + EXTENDED_REQUESTS_MAX
 
 
 def test_senseless_settings_are_refused():
