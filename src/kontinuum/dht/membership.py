@@ -31,6 +31,10 @@ PINGS_MAX = 64
 PINGS_PER_PREFIX_MAX = 4
 """Of these, into one /24 or /48, so that a network of dead peers cannot take all places. Our choice."""
 
+RECHECK_EVERY_S = 20.0
+"""Seconds between two looks for peers that failed when last asked. Our choice: the dead are gone after three of
+them, so that records find new holders within two minutes."""
+
 
 class Membership:
     """Decides whom to ping and who enters the table. Methods return the peers to ping.
@@ -56,6 +60,7 @@ class Membership:
         self._left = left
         self._pings: dict[PeerId, str | None] = {}
         """Peers that are pinged, and the network that each counts to."""
+        self._recheck_at: float | None = None
         self._per_prefix: dict[str, int] = {}
 
     def consider(self, peer: Peer, ip: str | None, now: float) -> list[Peer]:
@@ -79,12 +84,25 @@ class Membership:
     def failed(self, peer: Peer, now: float) -> list[Peer]:
         """``peer`` did not answer a request of ours."""
         self._pinged(peer.peer_id)
-        if peer.peer_id not in self._table:
-            return []
+        known = peer.peer_id in self._table
+        if known and self._recheck_at is None:
+            self._recheck_at = now + RECHECK_EVERY_S
         candidate = self._table.failed(peer.peer_id, now)
-        if peer.peer_id not in self._table:
+        if known and peer.peer_id not in self._table:
             self._left(peer, now)
         return [] if candidate is None else self._ping(candidate, candidate.ip)
+
+    def recheck(self, now: float) -> list[Peer]:
+        """Peers of the table that failed when last asked: do they live? Nothing else would ever ask them."""
+        if self._recheck_at is None or now < self._recheck_at:
+            return []
+        doubtful = self._table.doubtful()
+        self._recheck_at = now + RECHECK_EVERY_S if doubtful else None
+        return [pinged for peer in doubtful for pinged in self._ping(peer, peer.ip)]
+
+    def next_deadline(self) -> float | None:
+        """When to call :meth:`recheck`; ``None`` while nobody is in doubt."""
+        return self._recheck_at
 
     def _offer(self, peer: Peer, ip: str | None, now: float) -> list[Peer]:
         match self._table.offer(peer, ip, now):

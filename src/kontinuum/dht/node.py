@@ -189,9 +189,8 @@ class Dht:
         """When :meth:`handle_timeout` wants to be called."""
         due: list[float | None] = [running.machine.next_deadline() for running in self._running.values()]
         if self.state is State.JOINED:
-            due += (
-                part.next_deadline() for part in (self._refreshing, self._publications, self._replication)
-            )
+            parts = (self._membership, self._refreshing, self._publications, self._replication)
+            due += (part.next_deadline() for part in parts)
         else:
             due.append(self._joining.next_deadline())
         return min((at for at in due if at is not None), default=None)
@@ -204,9 +203,7 @@ class Dht:
 
     def saved_contacts(self) -> list[Contact]:
         """The table, to be written to disk: those in it for longest come first."""
-        entries = [entry for peer in self.table if (entry := self.table.get(peer.peer_id)) is not None]
-        entries.sort(key=lambda entry: entry.since)
-        return [entry.peer.contact for entry in entries]
+        return [peer.contact for peer in self.table.oldest()]
 
     def figures(self) -> DhtFigures:
         """For metrics."""
@@ -411,6 +408,7 @@ class Dht:
     def _do_upkeep(self, now: float) -> None:
         self._ping(self.table.set_k(self.parts.adaptation.k), now)
         deadline = now + OPERATION_TIMEOUT_S
+        self._ping(self._membership.recheck(now), now)
         if (place := self._refreshing.due(now, self._rng)) is not None:
             # Numbered below 0, where no command is.
             self._refresh = self._upkeep - 1
