@@ -99,7 +99,8 @@ async def main():
     fields = json.loads(sys.argv[1])
     seed = fields.pop("seed", None)
     key_pair = None if seed is None else KeyPair.from_seed(bytes.fromhex(seed))
-    given = {"network": "local", "pow_bits": 0, "listen": "127.0.0.1:0", "peers_wanted": 0, **fields}
+    quiet = {"network": "local", "pow_bits": 0, "listen": "127.0.0.1:0", "peers_wanted": 0, "dht": "off"}
+    given = {**quiet, **fields}
     if "data_dir" in given:
         given["data_dir"] = Path(given["data_dir"])
     node = Node(NodeConfig(**given), key_pair=key_pair)

@@ -17,7 +17,8 @@ PROGRAM = Path(__file__).with_name("node_program.py")
 
 def settings(**fields):
     """Settings of a node on loopback that dials only whom it is told to."""
-    given = {"network": "local", "pow_bits": 0, "listen": "127.0.0.1:0", "peers_wanted": 0, **fields}
+    quiet = {"network": "local", "pow_bits": 0, "listen": "127.0.0.1:0", "peers_wanted": 0, "dht": "off"}
+    given = {**quiet, **fields}
     return NodeConfig(**given)
 
 

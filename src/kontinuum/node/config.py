@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from kontinuum.dht.config import K_MIN, PATHS, QUORUM
 from kontinuum.node.config_rules import contradictions, doubts, explain
 from kontinuum.node.errors import ConfigError, Finding
 from kontinuum.node.local_address import LocalAddress, host_and_port
@@ -77,6 +78,7 @@ NETWORK = "Which network"
 REACH = "Where it listens, and how it finds others"
 CONNECTIONS = "Connections"
 CALLS = "Calls"
+DHT = "Finding peers and records"
 WATCH = "Logs and metrics"
 
 
@@ -128,7 +130,7 @@ class NodeConfig(BaseSettings):
     )  # fmt: skip
     peers_wanted: Count = Field(
         8, ge=0, le=1024, json_schema_extra=_about(REACH, "peers"),
-        description="Connections that the node tries to have by itself; 0: it dials only whom it is told to.",
+        description="Connections that the node tries to have by itself; the DHT makes its own beside.",
     )  # fmt: skip
     mdns: bool = Field(
         default=False, json_schema_extra=_about(REACH),
@@ -202,6 +204,26 @@ class NodeConfig(BaseSettings):
     handlers_per_peer_max: Count = Field(
         1024, ge=1, le=1_000_000, json_schema_extra=_about(CALLS, "handlers"),
         description="Handlers at work at once for one peer.",
+    )  # fmt: skip
+
+    dht: Literal["server", "client", "off"] = Field(
+        "server", json_schema_extra=_about(DHT),
+        description="server: find peers and records, and help others to; client: only ask, for a node that "
+        "is seldom there or cannot be reached; off: neither, peers are known by contact or introduction.",
+    )  # fmt: skip
+    dht_paths: Count = Field(
+        PATHS, ge=1, le=K_MIN, json_schema_extra=_about(DHT, "paths"),
+        description="Ways through the network that share no peer, for each lookup of a record. More "
+        "withstand more hostile peers and cost more requests.",
+    )  # fmt: skip
+    dht_quorum: Count = Field(
+        QUORUM, ge=1, le=K_MIN, json_schema_extra=_about(DHT, "answers"),
+        description="Peers that must give a valid record before the newest of theirs counts, for records "
+        "that can change.",
+    )  # fmt: skip
+    dht_store_bytes_max: Count = Field(
+        64 * 2**20, ge=2**20, le=2**40, json_schema_extra=_about(DHT, "bytes"),
+        description="Records held for others, in memory and on disk; beyond that new ones are refused.",
     )  # fmt: skip
 
     log_level: LogLevel = Field(

@@ -69,6 +69,11 @@ class DataDir:
         return self.path / "peers.cbor"
 
     @property
+    def dht(self) -> Path:
+        """The records that the node holds for others, and its routing table, SQLite."""
+        return self.path / "dht.sqlite"
+
+    @property
     def control(self) -> Path:
         """The socket through which the command line talks to the running node."""
         return self.path / "control.sock"

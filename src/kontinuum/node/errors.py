@@ -133,3 +133,40 @@ class PeerBackoffError(UnavailableError):
         )
         self.peer_id = peer_id
         self.retry_after_s = retry_after_s
+
+
+class DhtOffError(MisuseError):
+    """The node takes no part in the DHT."""
+
+    def __init__(self) -> None:
+        super().__init__("this node has no DHT: its setting dht is off")
+
+
+class RecordRefusedError(MisuseError):
+    """The record may not be put, or the command makes no sense; nothing was sent. The message says why."""
+
+
+class NotFoundError(UnavailableError):
+    """Nobody who was asked has it.
+
+    Args:
+        what: What was looked for, for people.
+        why: Why it may not have been found: nobody to ask, no time left; empty if everybody was asked.
+    """
+
+    def __init__(self, what: str, why: str = "") -> None:
+        super().__init__(f"{what} was not found" + (f": {why}" if why else ""))
+        self.what = what
+
+
+class NotStoredError(UnavailableError):
+    """Nobody keeps it.
+
+    Args:
+        why: Why.
+        refused: Who refused it, and with which reason; the reasons are ``kontinuum.dht.events.Refusal``.
+    """
+
+    def __init__(self, why: str, refused: tuple[tuple[bytes, int], ...] = ()) -> None:
+        super().__init__(f"nobody keeps the record: {why}")
+        self.refused = refused

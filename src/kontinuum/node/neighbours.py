@@ -123,6 +123,8 @@ class Neighbours:
         connected: Callable[[Connection], None],
         lost: Callable[[Connection, CloseReason], None],
     ) -> None:
+        self.met: Callable[[Contact, Connection], None] = lambda _contact, _connection: None
+        """Told of a peer that is connected and whose contact is known, and again of a newer contact."""
         self.links: Links[Connection] = Links(endpoint.peer_id)
         self.store = store
         self._endpoint = endpoint
@@ -200,6 +202,8 @@ class Neighbours:
         if news:
             self._connector.back_off.forget(contact.peer_id)
             self._wake.set()
+            if (connection := self.links.current.get(contact.peer_id)) is not None:
+                self.met(contact, connection)
         return news
 
     def _addresses_of(self, peer_id: PeerId) -> tuple[Multiaddr, ...]:
@@ -277,6 +281,8 @@ class Neighbours:
         self._connector.arrived(connection)
         if self.links.add(connection, self._clock.monotonic()):
             self._connected(connection)
+            if (saved := self.store.get(connection.peer_id)) is not None:
+                self.met(saved.contact, connection)
         else:
             self._wake.set()  # One of the two is to be retired.
             self._spawn(self._confirm(connection.peer_id))

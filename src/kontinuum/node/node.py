@@ -10,40 +10,48 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from kontinuum.base.clock import SystemClock
 from kontinuum.base.entropy import Rng, SystemEntropy
 from kontinuum.base.errors import KontinuumError, MisuseError
 from kontinuum.base.log import RoomLogger
+from kontinuum.dht.peer import CLIENT_CAPABILITY
 from kontinuum.identity import Contact, KeyPair, Multiaddr, PeerId
 from kontinuum.identity.pow import network_id
-from kontinuum.node.addresses import own_addresses
 from kontinuum.node.bootstrap import usable
+from kontinuum.node.errors import DhtOffError, NoAddressError
 from kontinuum.node.events import NodeEvent, PathChanged, PeerConnected, PeerLost, Watcher, Watchers
+from kontinuum.node.figures import Figures
 from kontinuum.node.introductions import PING, PING_BYTES_MAX
 from kontinuum.node.neighbours import Neighbours, PeerInfo, PeerLike
+from kontinuum.node.own_contact import News, OwnContact
 from kontinuum.node.peer_store import PeerStore
 from kontinuum.node.proof import proof_of
 from kontinuum.node.saving import keep_saved, save_at_end
-from kontinuum.node.services import start_discovery, start_metrics, warn_of_doubts
+from kontinuum.node.services import (
+    start_dht,
+    start_discovery,
+    start_metrics,
+    transport_options,
+    warn_of_doubts,
+)
 from kontinuum.rpc.errors import CallTimeoutError, InvalidTimeoutError
 from kontinuum.rpc.incoming import RpcOptions
 from kontinuum.rpc.service import RpcService
-from kontinuum.transport import CloseCode, CloseReason, Connection, Endpoint, TransportOptions
+from kontinuum.transport import CloseCode, CloseReason, Connection, Endpoint
+from kontinuum.transport.errors import ConnectError, WrongPeerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kontinuum.dht.events import Stored
     from kontinuum.node.config import NodeConfig
     from kontinuum.node.data_dir import DataDir
+    from kontinuum.node.dht import NodeDht
     from kontinuum.transport import MessageStream, Stream
 
 H = TypeVar("H", bound="Callable[..., Any]")
-
-CONTACT_RENEW_S = 6 * 3600.0
-"""Age in seconds at which our contact is issued anew; others take it for a day. Our choice: a quarter."""
 
 NOT_RUNNING = "the node does not run; use: async with Node(...) as node"
 NO_CONNECTION_IN_TIME = "no connection could be made in time"
@@ -52,26 +60,6 @@ _PATH_CHANGES = ("established", "abandoned", "available", "backup", "observed")
 """Names of path changes, by the engine's numbers."""
 
 _log = RoomLogger("node")
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """Counters of a node since it started."""
-
-    uptime_s: float
-    """Seconds since the start."""
-    inbound: int
-    """Peers that connected to us."""
-    outbound: int
-    """Peers that we connected to."""
-    evicted: int
-    """Idle connections closed to make room, by us or by the peer."""
-    calls: dict[tuple[str, str], int]
-    """Calls by direction (``outgoing``, ``incoming``) and outcome."""
-    handlers: int
-    """Handlers at work."""
-    known_peers: int
-    """Peers whose contact is saved."""
 
 
 class Node:
@@ -115,7 +103,8 @@ class Node:
         self._closing = False
         self._endpoint: Endpoint | None = None
         self._neighbours: Neighbours
-        self._contact: Contact
+        self._own: OwnContact
+        self._dht: NodeDht | None = None
         self._connected: dict[PeerId, Connection] = {}
 
     # --- who we are ---
@@ -141,7 +130,7 @@ class Node:
         """Our signed contact, to be given to others."""
         if self._endpoint is None:
             raise MisuseError(NOT_RUNNING)
-        return self._contact
+        return self._own.contact
 
     @property
     def addresses(self) -> tuple[Multiaddr, ...]:
@@ -182,19 +171,17 @@ class Node:
             on_progress=self._on_mining,
         )
         self._rpc.start()
-        endpoint = Endpoint(key_pair, config.listen_address, self._rpc, _transport_options(config))
+        endpoint = Endpoint(key_pair, config.listen_address, self._rpc, transport_options(config))
         stack.push_async_callback(endpoint.close)
         stack.push_async_callback(self._rpc.close)
-        advertised = tuple(Multiaddr.parse(text) for text in config.advertise)
-        addresses = advertised or own_addresses(endpoint.local_address)
-
-        def issue_contact() -> None:
-            at = self.clock.utc()
-            # Milliseconds since 1970 grow over restarts, as long as the clock does.
-            sequence = int(at.timestamp() * 1000)
-            self._contact = Contact.issue(key_pair, addresses, sequence=sequence, issued_at=at, proof=proof)
-
-        issue_contact()
+        own = self._own = OwnContact(
+            key_pair,
+            proof,
+            advertised=config.advertise,
+            bound=endpoint.local_address,
+            capabilities=() if config.dht == "server" else (CLIENT_CAPABILITY,),
+            clock=self.clock,
+        )
         store = PeerStore(
             None if directory is None else directory.peers,
             network_id=network,
@@ -211,7 +198,7 @@ class Node:
             pow_bits=config.pow_bits,
             wanted=config.peers_wanted,
             dial_timeout_s=config.dial_timeout_s,
-            own_contact=lambda: self._contact,
+            own_contact=lambda: own.contact,
             connected=self._on_connected,
             lost=self._on_lost,
         )
@@ -223,19 +210,34 @@ class Node:
         for contact in usable(config):
             self._neighbours.add_contact(contact, pinned=True)
         warn_of_doubts(config)
+        dht = self._dht = await start_dht(
+            stack,
+            config,
+            key_pair=key_pair,
+            network=network,
+            clock=self.clock,
+            rpc=self._rpc,
+            neighbours=self._neighbours,
+            own=own.contact,
+            directory=directory,
+        )
         await start_metrics(stack, self, self._unready)
-        discovery = await start_discovery(stack, config, network, lambda: self._contact, self._on_found)
+        discovery = await start_discovery(stack, config, network, lambda: own.contact, self._on_found)
 
         def keep_up() -> None:
-            if (self.clock.utc() - self._contact.issued_at).total_seconds() > CONTACT_RENEW_S:
-                issue_contact()
-                if discovery is not None:
-                    discovery.refresh()
+            if (news := own.look()) is News.NONE:
+                return
+            if discovery is not None:
+                discovery.refresh()
+            if dht is not None:
+                dht.contact_changed(own.contact, moved=news is News.MOVED)
 
         tasks = {"upkeep": self._neighbours.upkeep(keep_up), "saving": keep_saved(store)}
         for name, work in tasks.items():
             stack.push_async_callback(_cancelled, asyncio.create_task(work, name=f"kontinuum {name}"))
-        _log.info("the node runs", peer=self.peer_id.short, addresses=[str(address) for address in addresses])
+        _log.info(
+            "the node runs", peer=self.peer_id.short, addresses=[str(address) for address in self.addresses]
+        )
 
     def _open_directory(self) -> DataDir:
         from kontinuum.node.data_dir import DataDir  # Only nodes that keep something.
@@ -269,8 +271,10 @@ class Node:
         """
         self._require_running()
         peer_id = self._neighbours.identify(peer)
-        addresses = None if address is None else (Multiaddr.from_ip(*address),)
-        await self._neighbours.connection(peer_id, addresses)
+        if address is None:
+            await self._reach(peer_id, patient=False)
+        else:
+            await self._neighbours.connection(peer_id, (Multiaddr.from_ip(*address),))
         return self._neighbours.info(peer_id)
 
     async def disconnect(self, peer: PeerLike) -> None:
@@ -391,6 +395,57 @@ class Node:
             known_peers=len(self._neighbours.store),
         )
 
+    # --- finding peers and records ---
+
+    @property
+    def dht(self) -> NodeDht:
+        """The DHT of this node: all that the methods below do, with how it went, and more.
+
+        Raises:
+            MisuseError: The node does not run.
+            DhtOffError: The setting ``dht`` is off.
+        """
+        self._require_running()
+        if self._dht is None:
+            raise DhtOffError
+        return self._dht
+
+    async def put(self, key: bytes, value: bytes, *, timeout: float | None = None) -> Stored:  # noqa: ASYNC109
+        """Store a record with the peers closest to its key; see :meth:`NodeDht.put`."""
+        return await self.dht.put(key, value, timeout_s=timeout)
+
+    async def get(self, key: bytes, *, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        """The newest valid record of ``key``; see :meth:`NodeDht.get`."""
+        return await self.dht.get(key, timeout_s=timeout)
+
+    async def provide(self, key: bytes, *, timeout: float | None = None) -> Stored:  # noqa: ASYNC109
+        """Say that this node has what ``key`` names; see :meth:`NodeDht.provide`."""
+        return await self.dht.provide(key, timeout_s=timeout)
+
+    async def find_providers(self, key: bytes, *, timeout: float | None = None) -> list[Contact]:  # noqa: ASYNC109
+        """Peers that have what ``key`` names; see :meth:`NodeDht.find_providers`."""
+        return [peer.contact for peer in (await self.dht.find_providers(key, timeout_s=timeout)).peers]
+
+    async def publish_contact(self, *, timeout: float | None = None) -> Stored:  # noqa: ASYNC109
+        """Store our contact now, which also happens by itself; see :meth:`NodeDht.publish_contact`."""
+        return await self.dht.publish_contact(timeout_s=timeout)
+
+    async def resolve(self, peer: PeerLike, *, timeout: float | None = None) -> Contact:  # noqa: ASYNC109
+        """Ask the network where ``peer`` is, whatever is known here; see :meth:`NodeDht.resolve`."""
+        return (await self.dht.resolve(self._neighbours.identify(peer), timeout_s=timeout)).contact
+
+    async def find_peers(
+        self,
+        target: PeerId | bytes,
+        *,
+        count: int = 0,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> list[Contact]:
+        """The living peers closest to a peer or to a record's key; see :meth:`NodeDht.find_peers`."""
+        return [
+            peer.contact for peer in (await self.dht.find_peers(target, count=count, timeout_s=timeout)).peers
+        ]
+
     # --- handlers ---
 
     def handler(self, protocol: str) -> Callable[[H], H]:
@@ -434,11 +489,21 @@ class Node:
 
     async def _connection(self, peer: PeerLike) -> Connection:
         self._require_running()
-        peer_id = self._neighbours.identify(peer)
-        return await self._neighbours.connection(peer_id, patient=True)
+        return await self._reach(self._neighbours.identify(peer), patient=True)
+
+    async def _reach(self, peer_id: PeerId, *, patient: bool) -> Connection:
+        """The connection with a peer; the DHT says where it is when we do not know, or no longer."""
+        try:
+            return await self._neighbours.connection(peer_id, patient=patient)
+        except (NoAddressError, ConnectError, WrongPeerError):
+            if self._dht is None or not await self._dht.locate(peer_id):
+                raise
+        return await self._neighbours.connection(peer_id, patient=patient)
 
     def _unready(self) -> str:
-        return "the node is stopping" if self._closing else ""
+        if self._closing:
+            return "the node is stopping"
+        return "" if self._dht is None else self._dht.trouble
 
     def _tell(self, event: NodeEvent) -> None:
         self._watchers.put(event)
@@ -465,20 +530,3 @@ class Node:
 async def _cancelled(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-def _transport_options(config: NodeConfig) -> TransportOptions:
-    return TransportOptions(
-        streams_max=config.max_streams,
-        idle_timeout_s=config.idle_timeout_s,
-        keep_alive_s=config.keep_alive_s,
-        connections_max=config.max_connections,
-        half_open_max=config.half_open_max,
-        handshakes_per_ip_per_s=config.handshakes_per_ip_per_s,
-        handshakes_per_ip_burst=config.handshakes_per_ip_burst,
-        post_quantum=config.post_quantum,
-        congestion=config.congestion,
-        active_wait_s=config.active_wait_s,
-        qlog_dir=config.qlog_dir,
-        keylog_path=config.keylog_path,
-    )

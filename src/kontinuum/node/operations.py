@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import contextlib
 import os
 import time
 from collections import deque
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from kontinuum.base.errors import KontinuumError, MisuseError, PeerError
 from kontinuum.identity.peer_id import PeerId
+from kontinuum.node import control_params as given
 from kontinuum.node.control import Emit, Handler, error_code
+from kontinuum.node.control_params import OperationError
+from kontinuum.node.dht_operations import DhtOperations
 from kontinuum.node.errors import ControlError
 from kontinuum.node.introductions import PING
 from kontinuum.rpc.errors import CallTimeoutError
@@ -60,13 +61,6 @@ SILENCE_S = 3.0
 
 DIGEST_PROTOCOL = "kontinuum/digest/1"
 """Answers a call with BLAKE3 of its data. Only nodes of ``kontinuum up`` offer it."""
-
-
-class OperationError(ControlError):
-    """Why an operation failed. Its text is the message alone: the code travels beside it."""
-
-    def __str__(self) -> str:
-        return self.message
 
 
 class NodeOperations:
@@ -108,12 +102,13 @@ class NodeOperations:
             "contact.show": self.contact_show,
             "contact.add": self.contact_add,
             "stop": self.stop,
+            **DhtOperations(self._node).methods(),
         }
         return {name: _with_family(method) for name, method in methods.items()}
 
     async def status(self, params: dict[str, Any], _emit: Emit) -> Mapping[str, Any]:
         """Say who this node is and how it does."""
-        _only(params)
+        given.only(params)
         node = self._node
         peers = node.peers()
         return {
@@ -130,7 +125,7 @@ class NodeOperations:
 
     async def peers(self, params: dict[str, Any], _emit: Emit) -> Mapping[str, Any]:
         """List the peers that this node knows."""
-        _only(params)
+        given.only(params)
         return {"peers": [self._peer(peer) for peer in self._node.peers()]}
 
     def _peer(self, peer: Any) -> dict[str, Any]:
@@ -145,10 +140,10 @@ class NodeOperations:
 
     async def ping(self, params: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
         """Measure round trips. ``{"peer", "count": 1, "interval_s": 0}``; an event for each."""
-        _only(params, "peer", "count", "interval_s")
-        count = _number(params, "count", 1, PINGS_MAX, 1)
-        interval_s = _number(params, "interval_s", 0, 3600, 0)
-        peer_id = await self._reach(_text(params, "peer"))
+        given.only(params, "peer", "count", "interval_s")
+        count = given.number(params, "count", 1, PINGS_MAX, 1)
+        interval_s = given.number(params, "interval_s", 0, 3600, 0)
+        peer_id = await self._reach(given.text(params, "peer"))
         times: list[float] = []
         for number in range(int(count)):
             if number:
@@ -186,11 +181,11 @@ class NodeOperations:
 
         The result holds the last reply. With a ``count`` above 1 a failed call is counted, not raised.
         """
-        _only(params, "peer", "protocol", "data", "timeout_s", "count")
-        data = _base64(params, "data")
-        count = int(_number(params, "count", 1, CALLS_MAX, 1))
-        timeout_s = _number(params, "timeout_s", 0.01, 3600, 30)
-        peer, protocol = _text(params, "peer"), _text(params, "protocol")
+        given.only(params, "peer", "protocol", "data", "timeout_s", "count")
+        data = given.base64_bytes(params, "data")
+        count = int(given.number(params, "count", 1, CALLS_MAX, 1))
+        timeout_s = given.number(params, "timeout_s", 0.01, 3600, 30)
+        peer, protocol = given.text(params, "peer"), given.text(params, "protocol")
         started, reply, failed = time.monotonic(), b"", 0
         for _ in range(count):
             try:
@@ -209,9 +204,9 @@ class NodeOperations:
 
     async def send(self, params: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
         """Send files. ``{"peer", "paths": [...]}``, absolute paths; progress events, then the outcomes."""
-        _only(params, "peer", "paths")
-        peer = _text(params, "peer")
-        paths = [_absolute(path) for path in _texts(params, "paths")]
+        given.only(params, "peer", "paths")
+        peer = given.text(params, "peer")
+        paths = [given.absolute(path) for path in given.texts(params, "paths")]
         if not 0 < len(paths) <= FILES_MAX:
             raise OperationError("misuse.bad_params", f"one session sends 1 to {FILES_MAX} files")
         sources = await asyncio.to_thread(lambda: [Source(path) for path in paths])
@@ -238,13 +233,13 @@ class NodeOperations:
         ``{"to": directory, "overwrite": false, "bytes_max": ..., "from": [peer, ...], "sessions": null}``.
         Events: ``ready``, ``offer``, ``progress``, ``session``.
         """
-        _only(params, "to", "overwrite", "bytes_max", "from", "sessions")
-        bytes_max = int(_number(params, "bytes_max", 0, 2**53, BYTES_MAX_DEFAULT))
+        given.only(params, "to", "overwrite", "bytes_max", "from", "sessions")
+        bytes_max = int(given.number(params, "bytes_max", 0, 2**53, BYTES_MAX_DEFAULT))
         sessions = params.get("sessions")
-        left = None if sessions is None else int(_number(params, "sessions", 1, 10**6, 1))
-        wanted = {PeerId.parse(text) for text in _texts(params, "from")} if "from" in params else None
+        left = None if sessions is None else int(given.number(params, "sessions", 1, 10**6, 1))
+        wanted = {PeerId.parse(text) for text in given.texts(params, "from")} if "from" in params else None
         overwrite = params.get("overwrite", False) is True
-        target = await asyncio.to_thread(Target, _absolute(_text(params, "to")), new_blake3)
+        target = await asyncio.to_thread(Target, given.absolute(given.text(params, "to")), new_blake3)
         ended = asyncio.Event()
         done = stored = 0
         with target:
@@ -289,21 +284,21 @@ class NodeOperations:
 
     async def contact_show(self, params: dict[str, Any], _emit: Emit) -> Mapping[str, Any]:
         """Return this node's contact."""
-        _only(params)
+        given.only(params)
         return contact_json(self._node.contact)
 
     async def contact_add(self, params: dict[str, Any], _emit: Emit) -> Mapping[str, Any]:
         """Remember a contact. ``{"contact": "kontinuum:..."}``."""
-        _only(params, "contact")
+        given.only(params, "contact")
         from kontinuum.identity.contact import Contact
 
-        contact = Contact.from_text(_text(params, "contact"))
+        contact = Contact.from_text(given.text(params, "contact"))
         self._node.add_contact(contact)
         return contact_json(contact)
 
     async def stop(self, params: dict[str, Any], _emit: Emit) -> Mapping[str, Any]:
         """End the node."""
-        _only(params)
+        given.only(params)
         self.stopped.set()
         return {"stopping": True, "pid": os.getpid()}
 
@@ -419,45 +414,3 @@ def _with_family(method: Handler) -> Handler:
             raise OperationError(f"{family}.{error_code(error)}", str(error)) from error
 
     return guarded
-
-
-def _only(params: dict[str, Any], *known: str) -> None:
-    if unknown := sorted(params.keys() - set(known)):
-        raise OperationError("misuse.bad_params", f"there is no parameter {unknown[0][:64]!r}")
-
-
-def _text(params: dict[str, Any], name: str) -> str:
-    value = params.get(name)
-    if not isinstance(value, str) or not value:
-        raise OperationError("misuse.bad_params", f"{name} is a text and is needed")
-    return value
-
-
-def _texts(params: dict[str, Any], name: str) -> list[str]:
-    value = params.get(name)
-    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
-        raise OperationError("misuse.bad_params", f"{name} is a list of texts and is needed")
-    return value
-
-
-def _number(params: dict[str, Any], name: str, least: float, most: float, default: float) -> float:
-    value = params.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise OperationError("misuse.bad_params", f"{name} is a number from {least:g} to {most:g}")
-    return value
-
-
-def _base64(params: dict[str, Any], name: str) -> bytes:
-    try:
-        return base64.b64decode(params.get(name, ""), validate=True)
-    except (binascii.Error, ValueError, TypeError):
-        raise OperationError("misuse.bad_params", f"{name} is base64") from None
-
-
-def _absolute(text: str) -> Path:
-    path = Path(text)
-    if not path.is_absolute() or "\0" in text:
-        raise OperationError(
-            "misuse.bad_params", "paths are absolute: the node has a working directory of its own"
-        )
-    return path

@@ -1,4 +1,4 @@
-"""What runs beside a node when its settings ask for it: metrics, and discovery on the local network."""
+"""What runs beside a node when its settings ask for it: metrics, discovery on the local network, the DHT."""
 
 from __future__ import annotations
 
@@ -6,15 +6,22 @@ from typing import TYPE_CHECKING
 
 from kontinuum.base.errors import UnavailableError
 from kontinuum.base.log import RoomLogger
+from kontinuum.node.bootstrap import usable
+from kontinuum.transport import TransportOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AsyncExitStack
 
-    from kontinuum.identity import Contact
+    from kontinuum.base.clock import Clock
+    from kontinuum.identity import Contact, KeyPair
     from kontinuum.node.config import NodeConfig
+    from kontinuum.node.data_dir import DataDir
+    from kontinuum.node.dht import NodeDht
     from kontinuum.node.discovery import MdnsDiscovery
+    from kontinuum.node.neighbours import Neighbours
     from kontinuum.node.node import Node
+    from kontinuum.rpc.service import RpcService
 
 _log = RoomLogger("node")
 
@@ -54,7 +61,61 @@ async def start_discovery(
         return None
 
 
+async def start_dht(
+    stack: AsyncExitStack,
+    config: NodeConfig,
+    *,
+    key_pair: KeyPair,
+    network: bytes,
+    clock: Clock,
+    rpc: RpcService,
+    neighbours: Neighbours,
+    own: Contact,
+    directory: DataDir | None,
+) -> NodeDht | None:
+    """Take part in the DHT if the settings say so."""
+    if config.dht == "off":
+        return None
+    from kontinuum.node.dht import NodeDht
+
+    disk = None
+    if directory is not None:
+        from kontinuum.node.dht_disk import DhtDisk  # Only nodes that keep something.
+
+        disk = DhtDisk(directory.dht)
+    dht = NodeDht(
+        key_pair,
+        config,
+        network=network,
+        clock=clock,
+        rpc=rpc,
+        neighbours=neighbours,
+        disk=disk,
+    )
+    stack.push_async_callback(dht.close)
+    await dht.start(own, usable(config))
+    return dht
+
+
 def warn_of_doubts(config: NodeConfig) -> None:
     """Say what is allowed and still deserves a look, such as a key log."""
     for finding in config.doubts():
         _log.warning(finding.message, setting=finding.key)
+
+
+def transport_options(config: NodeConfig) -> TransportOptions:
+    """What the settings say of connections."""
+    return TransportOptions(
+        streams_max=config.max_streams,
+        idle_timeout_s=config.idle_timeout_s,
+        keep_alive_s=config.keep_alive_s,
+        connections_max=config.max_connections,
+        half_open_max=config.half_open_max,
+        handshakes_per_ip_per_s=config.handshakes_per_ip_per_s,
+        handshakes_per_ip_burst=config.handshakes_per_ip_burst,
+        post_quantum=config.post_quantum,
+        congestion=config.congestion,
+        active_wait_s=config.active_wait_s,
+        qlog_dir=config.qlog_dir,
+        keylog_path=config.keylog_path,
+    )
