@@ -44,12 +44,12 @@ EXTEND_STEP_S = 3600.0
 records to each other every hour, and a disk need not hear of it each time."""
 
 PROVIDERS_MAX = 256
-"""Providers of one key. Our choice; the places that are left are shared as in ``quotas``, so that a newcomer
-from elsewhere finds one until some 240 networks have come. More: refused, ``Refusal.FULL``."""
+"""Providers of one key. Our choice. More: refused, ``Refusal.FULL``."""
 
-PROVIDER_SHARE = 8
-"""A /24 (or a peer on no public network) may have one provider of a key for each so many places that are
-left. Our choice: one /24 alone gets 28. More: refused, ``Refusal.QUOTA``."""
+PROVIDERS_PER_PREFIX_MAX = 32
+"""Providers of one key from one /24 while nobody else provides it; fewer with the square of the places that
+are left, as in ``quotas``, but always one. Our choice: alone it gets 26. More: refused,
+``Refusal.QUOTA``."""
 
 _CONTACT_AGE_MAX = timedelta(seconds=CONTACT_AGE_MAX_S)
 
@@ -275,9 +275,10 @@ class Records:
             fits = 0 < len(key) <= KAD_KEY_BYTES_MAX and len(value) <= KAD_VALUE_BYTES_MAX
             return _UNCHECKED if fits else None
         try:
-            return self._validators.validate(key, value, at)
+            valid = self._validators.validate(key, value, at)
         except RecordError:
             return None
+        return valid if valid.valid_from <= at < valid.expires_at else None
 
     def _put_again(self, held: Entry, sender: PeerId, ip: str, at_s: float) -> None:
         """The same bytes once more. What a peer says itself counts to it; all else to who sent it last."""
@@ -363,14 +364,17 @@ class Records:
         count = 0
         if prefix is not None:
             count = sum(1 for entry in entries.values() if entry.ip and cap_prefix(entry.ip) == prefix)
-        if (count + 1) * PROVIDER_SHARE <= PROVIDERS_MAX - len(entries) - 1:
-            return Refusal.NONE
-        return Refusal.QUOTA if count else Refusal.FULL
+        room = 1 - len(entries) / PROVIDERS_MAX
+        if room <= 0:
+            return Refusal.FULL
+        if count and count + 1 > PROVIDERS_PER_PREFIX_MAX * room**2:
+            return Refusal.QUOTA
+        return Refusal.NONE
 
     def _restore(self, entry: Entry, expires_s: float, at_s: float) -> bool:
         """Whether there was room for an entry from disk, and time left for it."""
         expires_s = min(entry.valid_until_s, expires_s, at_s + RECORD_LIFETIME_S)
-        if not expires_s > at_s:  # Not a number is no time either.
+        if expires_s <= at_s:
             return False
         if entry.provider is not None and self._provider_refusal(entry.key, entry.ip):
             return False
