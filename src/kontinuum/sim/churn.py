@@ -57,6 +57,10 @@ class Churn:
         gamma = -sum(math.log(1.0 - self._rng.uniform(0.0, 1.0) * (1.0 - 1e-12)) for _ in range(whole))
         return self._scale * math.pow(gamma, 1.0 / self._shape) * self._rng.uniform(0.0, 1.0)
 
+    def still_away_s(self) -> float:
+        """How much longer somebody stays away who is away at a random moment."""
+        return self._away * self.remaining_s()
+
     def away_s(self) -> float:
         """How long somebody stays away who leaves now."""
         return self._away * self.session_s()

@@ -39,8 +39,7 @@ class Faults:
                 if not self._stays(host):
                     world.at(world.now + self._churn.remaining_s(), partial(self._leave, host))
             for host in simulation.absent:
-                away_s = self._churn.away_s() * self._rng.uniform(0.0, 1.0)
-                world.at(world.now + max(away_s, AWAY_MIN_S), partial(self._come, host))
+                world.at(world.now + max(self._churn.still_away_s(), AWAY_MIN_S), partial(self._come, host))
         for partition in simulation.scenario.partition:
             names = partition.regions
             world.at(partition.start_s, partial(world.network.cut, names))

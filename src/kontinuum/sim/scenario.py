@@ -196,6 +196,9 @@ class Hostile:
     """/24 networks that they have addresses in."""
     worked: bool = True
     """They have done the proof of work for each identity."""
+    ghosts: int = field(default=0, metadata={"minimum": 0, "maximum": 1_000_000})
+    """``sybil``, ``ground`` and ``eclipser``: further identities of theirs for which no work was done. They
+    answer and are named in replies, but are in nobody's table at the start."""
     known: bool = True
     """They are in the tables of a warm start as any other node would be."""
     start_s: float = _number(0.0, 0, DURATION_MAX_S)

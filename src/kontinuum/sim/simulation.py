@@ -15,7 +15,6 @@ from kontinuum.dht.config import DhtConfig
 from kontinuum.dht.events import SelfChanged, State
 from kontinuum.dht.node import Dht
 from kontinuum.dht.records import default_validators
-from kontinuum.sim import warm
 from kontinuum.sim.addresses import Addresses
 from kontinuum.sim.chance import lognormal, material, stream
 from kontinuum.sim.clocks import skew_s
@@ -28,6 +27,7 @@ from kontinuum.sim.invariants import Invariants
 from kontinuum.sim.measuring import Measuring
 from kontinuum.sim.nat import Nat
 from kontinuum.sim.network import Network
+from kontinuum.sim.warm import Warm
 from kontinuum.sim.workload import Workload
 from kontinuum.sim.world import World
 
@@ -238,19 +238,19 @@ class Simulation:
             self.world.at(time, partial(self.boot, host))
 
     def _warm_up(self) -> None:
-        churn, rng = self.scenario.churn, stream(self.seed, "warm")
+        churn = self.scenario.churn
         stale = round(self.scenario.nodes * churn.stale_share / (1.0 - churn.stale_share))
         known: list[Host] = [host for host in (*self.residents, *self.absent[:stale]) if host.serves]
         for group in self.groups:
             if group.settings.known and not group.settings.start_s:
                 known += group.members
         directory = Directory((host.identity.key, host) for host in known)
+        warm = Warm(directory, stream(self.seed, "warm"), self.scenario.dht.k)
         publishers = {host.index for host in self.workload.publishers}
         for host in self.residents:
             machine = cast("Dht", host.prepare())
             host.event(SelfChanged(host.peer.contact))
-            warm.fill(machine, host, directory, rng, self.scenario.dht.k)
-            warm.settle(machine, self.world.now, rng, published=host.index not in publishers)
+            warm.warm(machine, host, published=host.index not in publishers)
             host.state = State.JOINED
             host.rearm()
 

@@ -90,6 +90,8 @@ class Group:
         self.number = number
         self.rng = stream(simulation.seed, "hostile", number)
         self.members: list[HostileHost] = []
+        self.ghosts: list[HostileHost] = []
+        """Members for whose identities no work was done."""
         self.directory: Directory[HostileHost] = Directory()
         self.asked = 0
         """Requests that honest nodes sent them."""
@@ -102,7 +104,12 @@ class Group:
 
     def recruit(self) -> None:
         """Make the members; they are not online yet."""
-        self.settle(self.seeds())
+        self.members = self.settle(self.seeds(), worked=self.settings.worked)
+        ghosts = f"ghost {self.number}"
+        seeds = [material(self.simulation.seed, ghosts, i) for i in range(self.settings.ghosts)]
+        self.ghosts = self.settle(seeds, worked=False)
+        every = (*self.members, *self.ghosts)
+        self.directory = Directory((member.identity.key, member) for member in every)
 
     def seeds(self) -> list[bytes]:
         """The private keys of the members."""
@@ -110,26 +117,29 @@ class Group:
         self.tried += count
         return [material(self.simulation.seed, group, i) for i in range(count)]
 
-    def settle(self, seeds: Sequence[bytes]) -> None:
+    def settle(self, seeds: Sequence[bytes], *, worked: bool) -> list[HostileHost]:
         """Give identities addresses in the networks that the group has."""
+        made: list[HostileHost] = []
         simulation, settings = self.simulation, self.settings
         networks = simulation.addresses.hostile(settings.prefixes)
         for i, seed in enumerate(seeds):
             region, prefix = networks[i % len(networks)]
             ip = simulation.addresses.within(prefix)
-            identity = Identity(seed, pow_bits=simulation.scenario.pow_bits, worked=settings.worked)
-            identity.move(ip, time_of_day(0.0), known=simulation.known if settings.worked else None)
+            identity = Identity(seed, pow_bits=simulation.scenario.pow_bits, worked=worked)
+            identity.move(ip, time_of_day(0.0), known=simulation.known if worked else None)
             access_s = lognormal(self.rng, ACCESS_MS, 0.3) / 1000.0
             member = HostileHost(self, identity, region=region, ip=ip, access_s=access_s)
-            self.members.append(member)
+            made.append(member)
             simulation.world.add(member)
-        self.directory = Directory((member.identity.key, member) for member in self.members)
+        return made
 
     def begin(self) -> None:
         """Come online and start to act."""
         for member in self.members:
             member.up()
             member.rest()
+        for ghost in self.ghosts:
+            ghost.up()
 
     # --- behaviour ---
 
@@ -173,6 +183,7 @@ class Group:
         """What the group is and did."""
         return {
             "identities": len(self.members),
+            "ghosts": len(self.ghosts),
             "prefixes": self.settings.prefixes,
             "keys_tried": self.tried,
             "requests_received": self.asked,
