@@ -32,8 +32,8 @@ PINGS_PER_PREFIX_MAX = 4
 """Of these, into one /24 or /48, so that a network of dead peers cannot take all places. Our choice."""
 
 RECHECK_EVERY_S = 20.0
-"""Seconds between two looks for peers that failed when last asked. Our choice: the dead are gone after three of
-them, so that records find new holders within two minutes."""
+"""Seconds between two looks for peers that failed when last asked. Our choice: the dead are gone after three
+of them, so that records find new holders within two minutes."""
 
 
 class Membership:
