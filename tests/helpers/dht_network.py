@@ -27,6 +27,9 @@ class ModelPeer:
         self.ip = ip
         self.where = where
 
+    def replaces(self, _other) -> bool:
+        return False
+
     def __repr__(self) -> str:
         return f"<ModelPeer {int.from_bytes(self.peer_id)}>"
 
@@ -38,8 +41,11 @@ class Run:
     search: Search
     ended_s: float = 0.0
     asked: list = field(default_factory=list)
+    """Place and peer of each request, in order."""
     most_in_flight: int = 0
     most_known: int = 0
+    named: list = field(default_factory=list)
+    """Whom those asked have named."""
 
 
 class Network:
@@ -53,6 +59,10 @@ class Network:
         loss: Share of requests that are never answered.
         repeat: Share of answers that come twice.
         slow: Share of answers that take some seconds.
+        fast_liars: They look as if they were next door.
+        alive: So many honest peers live in any case.
+        ground_ip: The address of each of the ``ground`` peers by its number.
+        forged: Chance, at each event, of an answer by somebody who was not asked or has answered already.
     """
 
     def __init__(
@@ -70,14 +80,20 @@ class Network:
         loss=0.0,
         repeat=0.0,
         slow=0.0,
+        forged=0.0,
         ground_ip=None,
+        fast_liars=False,
+        alive=0,
     ):
         self.rng = random.Random(seed)  # noqa: S311 -- a model
         self.k, self.loss, self.repeat, self.slow, self.crowded = k, loss, repeat, slow, crowded
+        self._forged, self.fast_liars = forged, fast_liars
         self.target = self.random_key() if target is None else target
         made = [ModelPeer(number, self.random_key(), where=self._place()) for number in range(peers)]
         self.liars = {peer.peer_id for peer in made[: int(peers * liars)]}
         self.dead = {peer.peer_id for peer in made[int(peers * liars) :] if self.rng.random() < dead}
+        made_honest = made[int(peers * liars) :]
+        self.dead -= {peer.peer_id for peer in made_honest[:alive]}
         self.honest = [peer for peer in made if peer.peer_id not in self.liars]
         for number in range(peers, peers + ground):
             near = self.target ^ self.rng.getrandbits(256 - ground_bits)
@@ -123,8 +139,14 @@ class Network:
         return 0.005 + 0.3 * math.dist(one.where, other.where)
 
     def tier_of(self, local, tiers=5):
-        """A client that has measured everybody."""
-        return lambda peer: min(tiers - 1, int(self.rtt_s(local, peer) / 0.25 * tiers))
+        """A client that has measured everybody; with ``fast_liars`` those are always next door."""
+
+        def tier(peer):
+            if self.fast_liars and peer.peer_id in self.liars:
+                return 0
+            return min(tiers - 1, int(self.rtt_s(local, peer) / 0.25 * tiers))
+
+        return tier
 
     def search(
         self,
@@ -153,11 +175,12 @@ class Network:
             settings=settings,
             tier_of=self.tier_of(client) if tiers else None,
         )
-        run, queue, tie, now = Run(search), [], itertools.count(), 0.0
+        run, queue, tie, now, waiting = Run(search), [], itertools.count(), 0.0, set()
         wanted = search.start(now)
         while True:
             for peer in wanted:
-                run.asked.append(peer)
+                run.asked.append((search.place, peer.peer_id))
+                waiting.add(peer.peer_id)
                 for due, kind in self._fate(client, peer):
                     heapq.heappush(queue, (now + due, next(tie), kind, peer))
             run.most_in_flight = max(run.most_in_flight, *(path.in_flight for path in search._paths))
@@ -175,7 +198,10 @@ class Network:
             assert now < until_s
             if queue and (deadline is None or queue[0][0] <= deadline):
                 now, _, kind, peer = heapq.heappop(queue)
+                self._forge(search, waiting, now)
+                waiting.discard(peer.peer_id)
                 if kind == "answer":
+                    run.named += self.answer(peer, search.place)
                     wanted = search.answered(peer.peer_id, self.answer(peer, search.place), now)
                     if enough is not None and enough(peer):
                         search.finish()
@@ -184,6 +210,14 @@ class Network:
                     wanted = search.failed(peer.peer_id, now)
             else:
                 now, wanted = deadline, search.handle_timeout(deadline)
+
+    def _forge(self, search, waiting, now):
+        if self.rng.random() < self._forged:
+            forger = self.rng.choice(self.peers)
+            lie = self.rng.choices(self.peers, k=3 * self.k)
+            if forger.peer_id not in waiting:
+                assert search.answered(forger.peer_id, lie, now) == []
+                assert search.failed(forger.peer_id, now) == []
 
     def _fate(self, client, peer):
         yield REQUEST_TIMEOUT_S, "failure"  # Comes always, and is too late where an answer came.
