@@ -9,7 +9,7 @@ import pytest
 
 from helpers.sim_results import operation, result
 from kontinuum.sim.compare import NoResultError, checked, compare
-from kontinuum.sim.report.figures import KEY_FIGURES, Better, flat, label, settings
+from kontinuum.sim.report.figures import KEY_FIGURES, Better, flat, label, operation_rows, settings
 from kontinuum.sim.report.page import page
 from kontinuum.sim.report.plots import plots
 
@@ -113,6 +113,8 @@ def test_settings_at_their_defaults_are_folded_away():
     shown, folded = page(result(), command=COMMAND).split("<details>")
 
     assert "workload.lookups" in shown
+    assert "hostile[0].kind" in shown
+    assert "hostile[0].delay_s" in folded
     assert "network.loss" not in shown
     assert "network.loss" in folded
 
@@ -132,6 +134,35 @@ def test_every_figure_of_a_result_has_unit_and_direction():
     assert list(figures)[: len(KEY_FIGURES)] == list(KEY_FIGURES)
     assert "seed" not in figures
     assert not any("latencies" in name for name in figures)
+
+
+def test_figures_of_successes_need_a_success():
+    """
+    Where nothing succeeded there are no hops and no latency, and so nothing that could be better or worse.
+    """
+    none = replace(operation(), succeeded=0, success_ratio=0.0, hops_mean=0.0, latency_p50_s=0.0)
+    failed = as_json(result(success_ratio=0.0, hops_mean=0.0, latency_p50_s=0.0, operations={"get": none}))
+
+    figures = flat(failed)
+    assert not {"hops_mean", "latency_p50_s", "operations.get.hops_mean"} & set(figures)
+    assert figures["operations.get.requests_mean"].value == 14.25
+    changes = {change.name: change for change in compare(failed, as_json(result())).figures}
+    assert changes["operations.get.hops_mean"].better is None
+    assert changes["operations.get.success_ratio"].better is True
+    ((kind, *cells),) = operation_rows(failed)
+    assert (kind, cells) == ("get", ["100", "0.0 %", "-", "14.2", "-", "-", "-"])
+
+
+def test_success_is_drawn_where_there_were_lookups():
+    """
+    An interval without lookups is no interval of success.
+    """
+    series = replace(result().series, lookups=[0, 40, 30], success_ratio=[1.0, 0.5, 0.25])
+
+    (drawn,) = [plot for plot in plots(result(series=series)) if plot.title == "Success of lookups"]
+
+    assert "success: 20 s, 50.0 %" in drawn.inline()
+    assert "10 s" not in drawn.inline().split("<title>", 1)[1]
 
 
 def test_settings_are_flat_texts():

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from kontinuum.cli.output import printable
-from kontinuum.sim.report.figures import KEY_FIGURES, flat, label
+from kontinuum.sim.report.figures import KEY_FIGURES, flat, label, operation_rows
 from kontinuum.sim.report.plots import KINDS
 from kontinuum.sim.report.units import Unit, text
 
@@ -35,7 +35,8 @@ COUNTERS_SHOWN_MAX = 12
 
 def run_text(result: Result, command: str) -> str:
     """Return what a run found."""
-    figures = flat(asdict(result))
+    data = asdict(result)
+    figures = flat(data)
     defences = result.defences.values()
     switched = "on" if all(defences) else "off" if not any(defences) else "partly on"
     title = f"{result.scenario}, seed {result.seed}, defences {switched}"
@@ -43,16 +44,8 @@ def run_text(result: Result, command: str) -> str:
     if result.description:
         blocks.append(_words(result.description, "dim"))
     operations = _table(("operation", *_OPERATION_COLUMNS), numbers=len(_OPERATION_COLUMNS))
-    for kind, one in result.operations.items():
-        if one.count:
-            operations.add_row(
-                printable(KINDS.get(kind, kind)),
-                text(one.count, Unit.COUNT),
-                text(one.success_ratio, Unit.RATIO),
-                text(one.hops_mean, Unit.NUMBER),
-                text(one.requests_mean, Unit.NUMBER),
-                *(text(s, Unit.SECONDS) for s in (one.latency_p50_s, one.latency_p90_s, one.latency_p99_s)),
-            )
+    for kind, *cells in operation_rows(data):
+        operations.add_row(printable(KINDS.get(kind, kind)), *cells)
     if operations.row_count:
         blocks.append(operations)
     whole = _table(("whole run", ""), numbers=1)

@@ -72,8 +72,22 @@ _COUNTS = frozenset(
 
 _NOISY = frozenset(["wall_s", "peak_rss_bytes"])
 
-_LISTS = ("hops", "latencies_s")
+_LISTS = frozenset(["hops", "latencies_s"])
 """Entries of an operation that are distributions."""
+
+_OF_SUCCESSES = frozenset(["hops_mean", "latency_p50_s", "latency_p90_s", "latency_p99_s"])
+"""Figures over the operations that succeeded: none of them if none did."""
+
+OPERATION_FIGURES = (
+    "count",
+    "success_ratio",
+    "hops_mean",
+    "requests_mean",
+    "latency_p50_s",
+    "latency_p90_s",
+    "latency_p99_s",
+)
+"""What a table shows of each kind of operation, in this order."""
 
 LABELS = {
     "success_ratio": "success",
@@ -122,21 +136,34 @@ def label(name: str) -> str:
 def flat(result: Mapping[str, Any]) -> dict[str, Figure]:
     """Return every figure of a result by its name: the key figures, then operations, counters, attack."""
     names = [*KEY_FIGURES, *(name for name in result if name not in KEY_FIGURES and name != "seed")]
-    found = [_figure(name, result.get(name)) for name in names]
+    failed = not result.get("lookups") or not result.get("success_ratio")
+    found = [_figure(name, result.get(name)) for name in names if not (failed and name in _OF_SUCCESSES)]
     operations = result.get("operations")
     if isinstance(operations, Mapping):
         for kind, one in operations.items():
             if isinstance(one, Mapping):
+                left_out = _LISTS if one.get("succeeded") else _LISTS | _OF_SUCCESSES
                 found += [
                     _figure(f"operations.{kind}.{name}", value)
                     for name, value in one.items()
-                    if name not in _LISTS
+                    if name not in left_out
                 ]
     for group in ("counters", "attack"):
         values = result.get(group)
         if isinstance(values, Mapping):
             found += [_figure(f"{group}.{name}", value) for name, value in values.items()]
     return {figure.name: figure for figure in found if figure is not None}
+
+
+def operation_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return a row for each kind of operation that there was: its kind, and OPERATION_FIGURES as text."""
+    figures = flat(result)
+    rows = []
+    for kind in result["operations"]:
+        cells = [figures.get(f"operations.{kind}.{name}") for name in OPERATION_FIGURES]
+        if cells[0] is not None and cells[0].value:
+            rows.append((kind, *("-" if cell is None else str(cell) for cell in cells)))
+    return rows
 
 
 def settings(result: Mapping[str, Any]) -> dict[str, str]:

@@ -5,17 +5,17 @@ Trust:   every text is escaped; names come from scenario files.
 Pure:    no I/O, clock or randomness; the same result gives the same bytes.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from html import escape
 from typing import Any
 
-from kontinuum.sim.report.figures import KEY_FIGURES, flat, label, settings
+from kontinuum.sim.report.figures import KEY_FIGURES, flat, label, operation_rows, settings
 from kontinuum.sim.report.plots import KINDS, plots
 from kontinuum.sim.report.svg import style
-from kontinuum.sim.report.units import Unit, text
-from kontinuum.sim.result import OperationFigures, Result
-from kontinuum.sim.scenario import Scenario, as_dict
+from kontinuum.sim.result import Result
+from kontinuum.sim.scenario import Fault, Hostile, Partition, Scenario, as_dict
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #24292f; --soft: #57606a; --ground: #ffffff; --box: #f6f8fa;
@@ -46,9 +46,14 @@ table { border-collapse: collapse; font-size: 14.5px; font-variant-numeric: tabu
 th, td { text-align: left; padding: 5px 18px 5px 0; border-bottom: 1px solid var(--edge);
   vertical-align: top }
 th { font-weight: 600; white-space: nowrap } td.number, th.number { text-align: right; white-space: nowrap }
+.switches { display: flex; flex-wrap: wrap; gap: 8px; list-style: none; margin: 0; padding: 0 }
+.switches li { border: 1px solid currentColor; border-radius: 999px; padding: 2px 12px; font-size: 14px }
 .on { color: var(--good) } .off { color: var(--bad) }
 details { margin: 12px 0 } summary { cursor: pointer; color: var(--soft) }
 """
+
+
+_NUMBER = re.compile(r"\[\d+\]")
 
 
 def page(result: Result, *, command: str) -> str:
@@ -61,7 +66,7 @@ def page(result: Result, *, command: str) -> str:
         _key_figures(data),
         _again(result, command),
         f'<h2>Plots</h2>\n<div class="plots">{drawn}</div>' if drawn else "",
-        _operations(result.operations),
+        _operations(data),
         _named("Attack", "attack", data, "What the attackers did, what it cost them, and what they won."),
         _defences(result.defences),
         _settings(data),
@@ -95,19 +100,8 @@ def _key_figures(data: Mapping[str, Any]) -> str:
     return '<div class="figures">\n' + "\n".join(boxes) + "\n</div>"
 
 
-def _operations(operations: Mapping[str, OperationFigures]) -> str:
-    rows = [
-        (
-            KINDS.get(kind, kind),
-            text(one.count, Unit.COUNT),
-            text(one.success_ratio, Unit.RATIO),
-            text(one.hops_mean, Unit.NUMBER),
-            text(one.requests_mean, Unit.NUMBER),
-            *(text(s, Unit.SECONDS) for s in (one.latency_p50_s, one.latency_p90_s, one.latency_p99_s)),
-        )
-        for kind, one in operations.items()
-        if one.count
-    ]
+def _operations(data: Mapping[str, Any]) -> str:
+    rows = [(KINDS.get(kind, kind), *cells) for kind, *cells in operation_rows(data)]
     header = ("operation", "count", "success", "hops", "requests", "median", "90 %", "99 %")
     return f"<h2>Operations</h2>\n{_table(header, rows, numbers=len(header) - 1)}" if rows else ""
 
@@ -124,20 +118,26 @@ def _named(title: str, group: str, data: Mapping[str, Any], words: str) -> str:
 
 
 def _defences(defences: Mapping[str, bool]) -> str:
-    rows = [
-        f'<tr><td>{escape(name.replace("_", " "))}</td><td class="{"on" if on else "off"}">'
-        f"{'on' if on else 'off'}</td></tr>"
+    shown = [
+        f'<li class="{"on" if on else "off"}">{escape(name.replace("_", " "))} {"on" if on else "off"}</li>'
         for name, on in defences.items()
     ]
-    return "<h2>Defences</h2>\n<table>\n" + "\n".join(rows) + "\n</table>" if rows else ""
+    return '<h2>Defences</h2>\n<ul class="switches">\n' + "\n".join(shown) + "\n</ul>" if shown else ""
 
 
 def _settings(data: Mapping[str, Any]) -> str:
     """Show what the scenario set, and folded away what it left as it is."""
-    usual = settings({"settings": as_dict(Scenario(name=""))})
+    one_of_each = Scenario(
+        name="", hostile=(Hostile(),), fault=(Fault(),), partition=(Partition(regions=()),)
+    )
+    usual = settings({"settings": as_dict(one_of_each)})
     rows = {name: value for name, value in settings(data).items() if not name.startswith("defences.")}
-    special = [(name, value) for name, value in rows.items() if usual.get(name) != value]
-    rest = [(name, value) for name, value in rows.items() if usual.get(name) == value]
+    special: list[tuple[str, str]] = []
+    rest: list[tuple[str, str]] = []
+    for name, value in rows.items():
+        default = usual.get(_NUMBER.sub("[0]", name), "none")
+        told = value != default or name.endswith(".kind")
+        (special if told else rest).append((name, value))
     return (
         f"<h2>Settings</h2>\n{_table(('setting', 'value'), special)}\n"
         f"<details><summary>{len(rest)} settings at their defaults</summary>\n"

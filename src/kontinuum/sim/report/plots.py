@@ -4,7 +4,7 @@ Bounds:  one curve for each kind of operation, one point for each interval of th
 Pure:    no I/O, clock or randomness.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from kontinuum.sim.report.scale import Axis
 from kontinuum.sim.report.svg import Line, Plot, cumulative, distribution, histogram, lines
@@ -62,23 +62,27 @@ def _hops(done: dict[str, OperationFigures]) -> list[Plot]:
 def _over_time(result: Result) -> list[Plot]:
     series = result.series
     rows = (
-        ("Success of lookups", "success", Unit.RATIO, series.success_ratio, 1.0),
-        ("Honest nodes online", "nodes", Unit.COUNT, series.online, None),
-        ("Requests delivered", "per second", Unit.NUMBER, series.messages_per_s, None),
-        ("Entries of a routing table", "mean", Unit.NUMBER, series.table_mean, None),
-        ("Hostile entries in honest tables", "share", Unit.RATIO, series.hostile_table_share, None),
-        ("Records held, all nodes together", "records", Unit.COUNT, series.stored_records, None),
+        ("Honest nodes online", "nodes", Unit.COUNT, series.online),
+        ("Requests delivered", "per second", Unit.NUMBER, series.messages_per_s),
+        ("Entries of a routing table", "mean", Unit.NUMBER, series.table_mean),
+        ("Hostile entries in honest tables", "share", Unit.RATIO, series.hostile_table_share),
+        ("Records held, all nodes together", "records", Unit.COUNT, series.stored_records),
     )
+    time = Axis("simulated time", Unit.SECONDS)
     drawn = []
-    for title, words, unit, values, high in rows:
-        if len(set(values)) > 1 or (high and values):  # A curve that says something; success always does.
-            axis = Axis(words, unit, low=_floor(values) if high else 0.0, high=high)
+    busy = [number for number, lookups in enumerate(series.lookups) if lookups]
+    success = [(series.at_s[number], series.success_ratio[number]) for number in busy]
+    if len(success) > 1:
+        axis = Axis("success", Unit.RATIO, low=_floor(share for _, share in success), high=1.0)
+        drawn.append(lines("Success of lookups", time, axis, [Line("success", success)]))
+    for title, words, unit, values in rows:
+        if len(set(values)) > 1:  # Else there is nothing to see.
             curve = Line(title, list(zip(series.at_s, values, strict=True)))
-            drawn.append(lines(title, Axis("simulated time", Unit.SECONDS), axis, [curve]))
+            drawn.append(lines(title, time, Axis(words, unit, low=0.0), [curve]))
     return drawn
 
 
-def _floor(values: Sequence[float]) -> float:
+def _floor(values: Iterable[float]) -> float:
     """Return where the axis of a success ratio begins: near the worst, so that small dips can be seen."""
     worst = min(values)
     return next((low for low in (0.98, 0.9, 0.5) if worst >= low), 0.0)
