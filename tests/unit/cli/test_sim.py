@@ -12,6 +12,7 @@ from kontinuum.cli.errors import CliError, Exit
 from kontinuum.cli.main import run
 from kontinuum.cli.sim import files, tables
 from kontinuum.sim.compare import Change, compare
+from kontinuum.sim.errors import InvariantError
 from kontinuum.sim.result import Result
 from kontinuum.sim.scenario import Scenario
 
@@ -243,3 +244,32 @@ def test_changes_are_written_in_points_and_per_cent(name, a, b, words):
     difference = None if a is None or b is None else b - a
     share = difference / a if difference is not None and a else None
     assert tables.change_text(Change(name, a, b, difference, share, None)) == words
+
+
+def test_a_broken_rule_ends_the_run_with_all_that_is_needed(capsys, monkeypatch):
+    """
+    A node that breaks a rule: exit code 1, the seed, what happened last, and the command that does it again.
+    """
+
+    def broken(_scenario, *, seed, command, **_rest):
+        raise InvariantError(
+            "rule", "was broken", node=3, at_s=1.5, seed=seed, nodes=50, log=("3 timer",), command=command
+        )
+
+    monkeypatch.setattr("kontinuum.sim.run.run", broken)
+    arguments = ["sim", "run", "small", "--seed", "9"]
+    assert run(arguments) == Exit.FAILURE
+    told = capsys.readouterr().err
+    for words in (
+        "rule: was broken",
+        "seed 9",
+        "3 timer",
+        "replay: kontinuum sim run scenarios/small.toml --seed 9",
+    ):
+        assert words in told
+    code, result = run_json(capsys, *arguments)
+    assert (code, result["error"]["family"], result["error"]["code"]) == (
+        Exit.FAILURE,
+        "failure",
+        "invariant",
+    )
