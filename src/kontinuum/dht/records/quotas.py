@@ -9,7 +9,7 @@ Source:   Choudhury and Hahne, "Dynamic Queue Length Thresholds for Shared-Memor
           (rates). A /16 and a /24 stand for a /32 and a /48 of IPv6 (``kontinuum.dht.prefixes``).
 Differs:  a share goes with the square of the room, not with the room. A store does not drain as a queue does:
           there each newcomer would take the same part of what is left, and forty /16 would leave nothing.
-          So, n greedy /16 leave 1 / (1 + n / 8) of the store, and the next one still gets a record in at n = 500.
+          So, n greedy /16 leave 1 / (1 + n / 8) of the store, and after 500 the next still gets a record in.
 Bounds:   accounts exist only for what is held; RATES_MAX senders and prefixes are remembered for their rate.
 Trust:    ``sender`` and ``ip`` are proven by the connection.
 Pure:     no I/O, clock or randomness.

@@ -65,10 +65,13 @@ _SCHEMA = [
     ("table", "peers", _PEERS),
 ]
 
-_SETTINGS = (
+_BEFORE_CHECKING = (
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cell_size_check = ON",
     "PRAGMA locking_mode = EXCLUSIVE",  # No shared memory file, and nobody beside us.
+)
+
+_AFTER_CHECKING = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",  # kill -9 loses nothing; a power cut may lose the last batches.
     f"PRAGMA journal_size_limit = {LOG_BYTES_MAX}",
@@ -197,11 +200,13 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     connection.text_factory = partial(str, encoding="utf-8", errors="replace")
     try:
-        for setting in _SETTINGS:
+        for setting in _BEFORE_CHECKING:
             connection.execute(setting)
         if connection.execute("SELECT count(*) FROM sqlite_schema").fetchone() == (0,):
             _create(connection)
         _check(connection)
+        for setting in _AFTER_CHECKING:
+            connection.execute(setting)
     except BaseException:
         connection.close()
         raise
