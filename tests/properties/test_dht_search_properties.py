@@ -7,6 +7,9 @@ from helpers.dht_network import Network
 from kontinuum.dht.search import EXTENDED_REQUESTS_MAX
 
 PEERS_MAX = 60
+PATIENCE_S = 5.0
+"""As long as requests take at most."""
+
 SHARE = st.floats(0, 0.5)
 
 
@@ -88,7 +91,7 @@ def test_among_honest_peers_it_finds_exactly_the_closest_of_the_whole_network(
     """
     net = Network(seed, peers, slow=slow, repeat=repeat, forged=forged)
     client = net.client()
-    run = net.search(net.target, client=client, paths=paths, tiers=tiers)
+    run = net.search(net.target, client=client, paths=paths, tiers=tiers, late_after_s=PATIENCE_S)
 
     expected = [peer for peer in net.closest(net.target, net.k + 1) if peer is not client][: net.k]
     assert run.search.closest(net.k) == expected
@@ -110,7 +113,7 @@ def test_nobody_who_was_named_and_lives_is_missing_from_the_closest(seed, peers,
     """
     net = Network(seed, peers, liars=liars, dead=dead, slow=slow, alive=1)
     client = net.client()
-    run = net.search(net.target, client=client, paths=paths)
+    run = net.search(net.target, client=client, paths=paths, late_after_s=PATIENCE_S)
 
     alive = {peer for peer in run.named if peer.peer_id not in net.dead and peer is not client}
     named = sorted(alive, key=lambda peer: peer.key ^ net.target)[: net.k]

@@ -3,9 +3,10 @@
 Source: Maymounkov and Mazières, "Kademlia", IPTPS 2002, section 2.3; Baumgart and Mies, "S/Kademlia", ICPADS
         2007, section 4.4 (disjoint paths).
 Differs:  a sliding window instead of rounds: each answer may lead to the next question. A slow peer frees its
-          place in flight, yet its late answer counts, and the end waits for it while it might be one of the
-          k closest. All paths begin with the same peers; whichever path asks a peer first has it, and the
-          others only see whether it answered. Among peers about equally close the faster are asked first.
+          place in flight, and the end waits some time for it if it might be one of the k closest; however
+          late, its answer counts as long as the search runs. All paths begin with the same peers; whichever
+          path asks a peer first has it, and the others only see whether it answered. Among peers about
+          equally close the faster are asked first.
 Bounds:   alpha requests in flight for each path, k in its last phase; each path remembers ``peers_max`` peers
           and asks as many at most; k peers of each answer; EXTENDED_REQUESTS_MAX once a search is extended.
 Trust:    answers are hostile input. A peer that was not asked cannot change anything, nor can a second
@@ -17,12 +18,13 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 from kontinuum.base.errors import MisuseError
 from kontinuum.dht.config import ALPHA, SLOW_AFTER_S, K
 from kontinuum.dht.prefixes import cap_prefix
-from kontinuum.dht.search_path import ANSWERED, FAILED, NEW, SLOW, WAITING, Candidate, Path
+from kontinuum.dht.search_path import ANSWERED, FAILED, LATE, NEW, SLOW, WAITING, Candidate, Path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,6 +41,11 @@ asks nobody more."""
 EXTENDED_REQUESTS_MAX = 400
 """Requests of an extended search on top. Our choice: twice what a hundred ids ground next to a key make of it
 (docs/dht.md). At the limit it ends with those who answered."""
+
+LATE_AFTER_S = 2.0
+"""Seconds after which the end of a search does not wait for an answer any more, unless there is none at all.
+Our choice: several round trips around the world and a handshake. To wait for the time-out of each dead peer
+instead takes twice as long and finds nobody more (docs/dht.md)."""
 
 SHELLS = 4
 """Parts of a region that an extended search looks into, each half as large as the one before. What is
@@ -60,6 +67,7 @@ class SearchSettings:
     alpha: int = ALPHA
     paths: int = 1
     slow_after_s: float = SLOW_AFTER_S
+    late_after_s: float = LATE_AFTER_S
     prefix_caps: bool = True
     """Count at most PREFIX_PEERS_MAX peers of one network among the closest, and look for others instead."""
     peers_max: int = SEARCH_PEERS_MAX
@@ -67,6 +75,8 @@ class SearchSettings:
     def __post_init__(self) -> None:
         if self.k < 1 or self.alpha < 1 or self.paths < 1 or self.peers_max < self.k:
             raise MisuseError("k, alpha and paths are at least 1, and peers_max is at least k")
+        if not 0 < self.slow_after_s <= self.late_after_s:
+            raise MisuseError("slow_after_s is above 0 and at most late_after_s")
 
 
 class Search:
@@ -91,7 +101,6 @@ class Search:
         "_answered",
         "_asked",
         "_core",
-        "_deadlines",
         "_extra",
         "_local",
         "_now",
@@ -101,7 +110,9 @@ class Search:
         "_radius",
         "_seeds",
         "_settings",
+        "_slow",
         "_tier_of",
+        "_waiting",
         "complete",
         "done",
         "place",
@@ -176,21 +187,24 @@ class Search:
 
     def handle_timeout(self, now: float) -> list[Peer]:
         """Ask somebody else instead of those who take long."""
-        while self._deadlines and self._deadlines[0][0] <= now:
-            candidate = self._deadlines.popleft()[1]
-            if candidate.state == WAITING:
-                candidate.state = SLOW
-                self._paths[candidate.path].in_flight -= 1
+        slow_after_s, late_after_s = self._settings.slow_after_s, self._settings.late_after_s
+        while (first := _first(self._waiting, WAITING)) is not None and first.asked_at + slow_after_s <= now:
+            first.state = SLOW
+            self._paths[first.path].in_flight -= 1
+            self._slow.append(first)
+        while (first := _first(self._slow, SLOW)) is not None and first.asked_at + late_after_s <= now:
+            first.state = LATE
         return self._advance(now)
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` wants to be called."""
         if self.done:
             return None
-        deadlines = self._deadlines
-        while deadlines and deadlines[0][1].state != WAITING:
-            deadlines.popleft()
-        return deadlines[0][0] if deadlines else None
+        waiting, slow = _first(self._waiting, WAITING), _first(self._slow, SLOW)
+        slow_at = inf if waiting is None else waiting.asked_at + self._settings.slow_after_s
+        late_at = inf if slow is None else slow.asked_at + self._settings.late_after_s
+        due = min(slow_at, late_at)
+        return None if due == inf else due
 
     def closest(self, count: int) -> list[Peer]:
         """Those that answered, nearest to the target first, at most ``count``."""
@@ -244,8 +258,9 @@ class Search:
     def _begin(self, peers: Sequence[Peer]) -> None:
         """Look for ``place``, beginning with these peers."""
         self._asked: dict[PeerId, Candidate] = {}
-        self._deadlines: deque[tuple[float, Candidate]] = deque()
-        """Of those asked, oldest first: all wait equally long."""
+        self._waiting: deque[Candidate] = deque()
+        """Those asked, the first first; who has answered meanwhile is skipped."""
+        self._slow: deque[Candidate] = deque()
         self._paths = [Path(index, self._settings.peers_max) for index in range(self._settings.paths)]
         for path in self._paths:
             self._learn(path, peers, None, 1)
@@ -265,7 +280,7 @@ class Search:
     def _ended(self, peer_id: PeerId, state: int) -> Candidate | None:
         """Note how a request ended, once, if there was one."""
         candidate = self._asked.get(peer_id)
-        if candidate is None or self.done or candidate.state not in (WAITING, SLOW):
+        if candidate is None or self.done or candidate.state not in (WAITING, SLOW, LATE):
             return None
         if candidate.state == WAITING:
             self._paths[candidate.path].in_flight -= 1
@@ -306,13 +321,17 @@ class Search:
             for path in self._paths:
                 self._look(path)
             self._ask_in_turn(now, out)
-            if not all(path.done for path in self._paths):
+            if not all(path.done for path in self._paths) or self._hopes():
                 break
             if self._places:
                 self._begin_next()
             else:
                 self.done = self.complete = True
         return out
+
+    def _hopes(self) -> bool:
+        """Nobody at all has answered yet, but somebody still may: better late than never."""
+        return not self._answered and any(each.state == LATE for each in self._asked.values())
 
     def _look(self, path: Path) -> None:
         """See whether a path is done, and whom it would ask if there is room in flight."""
@@ -323,13 +342,15 @@ class Search:
         for candidate in path.order:
             if left == 0:
                 break
+            state = candidate.state
+            if state == LATE:
+                continue
             prefix = candidate.prefix
             if capped and prefix is not None:
                 used = prefixes.get(prefix, 0)
                 if used >= PREFIX_PEERS_MAX:
                     continue
                 prefixes[prefix] = used + 1
-            state = candidate.state
             if state == ANSWERED:
                 left -= 1
                 continue
@@ -382,7 +403,8 @@ class Search:
     def _ask(self, path: Path, candidate: Candidate, now: float) -> None:
         candidate.state = WAITING
         self._asked[candidate.peer.peer_id] = candidate
-        self._deadlines.append((now + self._settings.slow_after_s, candidate))
+        candidate.asked_at = now
+        self._waiting.append(candidate)
         self.requests += 1
         path.in_flight += 1
         path.asked += 1
@@ -414,3 +436,10 @@ class Search:
                     continue
             closest.append(candidate)
         return closest
+
+
+def _first(queue: deque[Candidate], state: int) -> Candidate | None:
+    """The first in the queue that is in that state still; those before it are dropped."""
+    while queue and queue[0].state != state:
+        queue.popleft()
+    return queue[0] if queue else None

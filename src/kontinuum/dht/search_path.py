@@ -12,14 +12,15 @@ from bisect import bisect_left
 from kontinuum.dht.peer import Peer
 from kontinuum.identity import PeerId
 
-NEW, WAITING, SLOW, ANSWERED, FAILED = range(5)
-"""Not asked; asked a moment ago; so long ago that somebody else is asked meanwhile; and the two ends."""
+NEW, WAITING, SLOW, LATE, ANSWERED, FAILED = range(6)
+"""Not asked; asked a moment ago; so long ago that somebody else is asked meanwhile; so long ago that the end
+does not wait for it; and the two ends."""
 
 
 class Candidate:
     """A peer that a path has heard of."""
 
-    __slots__ = ("distance", "hop", "path", "peer", "prefix", "state", "tier", "via")
+    __slots__ = ("asked_at", "distance", "hop", "path", "peer", "prefix", "state", "tier", "via")
 
     def __init__(  # noqa: PLR0917 -- made twenty times for each answer
         self, peer: Peer, distance: int, via: PeerId | None, path: int, hop: int, prefix: str | None
@@ -33,6 +34,7 @@ class Candidate:
         self.prefix = prefix
         """Its neighbourhood, if that is capped."""
         self.state = NEW
+        self.asked_at = 0.0
         self.tier = -1
         """Unknown until two candidates are compared by it."""
 

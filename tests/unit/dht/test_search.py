@@ -109,7 +109,7 @@ def test_a_slow_peer_frees_its_place_and_its_late_answer_counts():
     """
     Somebody else is asked meanwhile, and the search still ends with the slow one in it.
     """
-    search = searching([at(1), at(2), at(3)], k=2, alpha=1, slow_after_s=1.0)
+    search = searching([at(1), at(2), at(3)], k=2, alpha=1, slow_after_s=1.0, late_after_s=3.0)
     assert keys(search.start(0.0)) == [1]
     assert search.next_deadline() == 1.0
     assert search.handle_timeout(0.9) == []
@@ -118,11 +118,44 @@ def test_a_slow_peer_frees_its_place_and_its_late_answer_counts():
     assert keys(search.answered(at(2).peer_id, [], 1.1)) == [3]
     search.answered(at(3).peer_id, [], 1.2)
     assert not search.done, "the slow one may be alive"
-    assert search.next_deadline() is None
+    assert search.next_deadline() == 3.0
 
-    search.answered(at(1).peer_id, [], 4.0)
+    search.answered(at(1).peer_id, [], 2.9)
     assert search.done
     assert keys(search.closest(2)) == [1, 2]
+
+
+def test_the_end_does_not_wait_for_ever():
+    """
+    A peer that is silent for long counts as dead, though its answer would count as long as the search runs.
+    """
+    search = searching([at(1), at(2), at(3)], k=2, alpha=2, slow_after_s=1.0, late_after_s=2.0)
+    search.start(0.0)
+    search.answered(at(2).peer_id, [], 0.5)
+    assert keys(search.handle_timeout(1.0)) == [3]
+    search.answered(at(3).peer_id, [], 1.5)
+    assert not search.done
+
+    assert search.handle_timeout(2.0) == []
+    assert search.done
+    assert keys(search.closest(2)) == [2, 3]
+
+
+def test_as_long_as_nobody_has_answered_it_waits():
+    """
+    Late answers are better than none.
+    """
+    search = searching([at(1), at(2)], k=2, alpha=2, slow_after_s=1.0, late_after_s=2.0)
+    search.start(0.0)
+    search.handle_timeout(1.0)
+    search.handle_timeout(2.0)
+    assert not search.done
+    assert search.next_deadline() is None
+
+    assert keys(search.answered(at(2).peer_id, [at(3)], 4.0)) == [3]
+    search.answered(at(3).peer_id, [], 4.1)
+    assert search.done
+    assert keys(search.closest(2)) == [2, 3]
 
 
 def test_a_slow_peer_that_fails_leaves_nothing_to_wait_for():
@@ -375,6 +408,6 @@ def test_senseless_settings_are_refused():
     """
     Nothing can be found with them.
     """
-    for wrong in ({"k": 0}, {"alpha": 0}, {"paths": 0}, {"peers_max": 5}):
+    for wrong in ({"k": 0}, {"alpha": 0}, {"paths": 0}, {"peers_max": 5}, {"late_after_s": 0.5}):
         with pytest.raises(MisuseError):
             SearchSettings(**wrong)
