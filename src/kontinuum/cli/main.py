@@ -22,6 +22,7 @@ from kontinuum.cli.commands import (
     completion,
     config,
     contact,
+    dht,
     doctor,
     node,
     peers,
@@ -54,6 +55,7 @@ app.command("call")(call.call)
 app.command("send")(send.send)
 app.command("receive")(receive.receive)
 app.add_typer(contact.app, name="contact")
+app.add_typer(dht.app, name="dht")
 app.add_typer(config.app, name="config")
 app.add_typer(sim.app, name="sim")
 app.command("doctor")(doctor.doctor)

@@ -12,6 +12,12 @@ FILE = ("name", "size", "code", "resumed_from", "blake3")
 CONTACT = ("contact", "peer_id", "libp2p", "addresses", "sequence", "issued_at")
 """Keys of a contact."""
 
+DHT_STORED = ("key", "holders", "refused", "hops", "requests", "elapsed_ms")
+"""Keys of what was stored with others."""
+
+DHT_PEERS = ("target", "peers", "complete", "hops", "requests", "elapsed_ms")
+"""Keys of peers that were found."""
+
 RESULTS: dict[str, tuple[str, ...]] = {
     "--version": ("version",),
     "up": (
@@ -24,6 +30,8 @@ RESULTS: dict[str, tuple[str, ...]] = {
         "calls_failed",
         "messages_sent",
         "messages_verified",
+        "dht_pairs",
+        "dht_resolved",
         "file_bytes",
         "file_blake3",
         "file_receivers",
@@ -65,6 +73,39 @@ RESULTS: dict[str, tuple[str, ...]] = {
     "contact show": CONTACT,
     "contact qr": CONTACT,
     "contact add": CONTACT,
+    "dht put": DHT_STORED,
+    "dht get": (
+        "key",
+        "value",
+        "bytes",
+        "sequence",
+        "expires_at",
+        "answers",
+        "rejected",
+        "hops",
+        "requests",
+        "elapsed_ms",
+    ),
+    "dht provide": DHT_STORED,
+    "dht find": DHT_PEERS,
+    "dht lookup": DHT_PEERS,
+    "dht stats": (
+        "state",
+        "server",
+        "network_size",
+        "table",
+        "seeds",
+        "k",
+        "alpha",
+        "dead_share",
+        "rtt_ms",
+        "tiers",
+        "records",
+        "publications",
+        "requests",
+        "lookups",
+        "counts",
+    ),
     "config check": ("ok", "findings"),
     "config example": ("toml",),
     "doctor": ("ok", "checks"),
@@ -109,6 +150,22 @@ EVENTS: dict[str, tuple[str, ...]] = {
 PEER = ("peer_id", "connected", "address", "path", "rtt_ms", "key_exchange")
 """Keys of one entry of ``peers`` (command ``peers``)."""
 
+DHT_PEER = ("peer_id", "addresses", "contact")
+"""Keys of one entry of ``peers`` (commands ``dht find`` and ``dht lookup``)."""
+
+DHT_STEP = (
+    "type",
+    "peer_id",
+    "address",
+    "via",
+    "path",
+    "hop",
+    "started_ms",
+    "rtt_ms",
+    "shared_bits",
+)
+"""Keys of one entry of ``trace`` (commands ``dht`` with ``--trace``)."""
+
 UP_PEER = (
     "peer_id",
     "address",
@@ -118,6 +175,7 @@ UP_PEER = (
     "calls_ok",
     "calls_failed",
     "rtt_ms",
+    "resolved",
     "file",
 )
 """Keys of one entry of ``peers`` (command ``up``)."""

@@ -141,6 +141,9 @@ async def any_node(given: Path | None) -> AsyncIterator[Session]:
         config = _load({"listen": "[::]:0"}, directory)
     else:
         config = _load({"listen": "[::]:0"}, None)
+    if config.dht == "server":
+        # Nobody shall count on a node that is gone in a moment.
+        config = config.model_copy(update={"dht": "client"})
     async with short_lived_node(config) as session:
         yield session
 

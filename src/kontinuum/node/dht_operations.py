@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kontinuum.dht.events import Peers, Step, Stored
-    from kontinuum.dht.peer import Peer
+    from kontinuum.identity import Contact
     from kontinuum.node.control import Emit, Handler
     from kontinuum.node.dht import NodeDht
     from kontinuum.node.node import Node
@@ -50,7 +50,6 @@ class DhtOperations:
             "dht.get": self.get,
             "dht.provide": self.provide,
             "dht.find": self.find,
-            "dht.resolve": self.resolve,
             "dht.lookup": self.lookup,
             "dht.stats": self.stats,
         }
@@ -108,34 +107,27 @@ class DhtOperations:
         return await search.result(emit, {"key": key_text(key), **_stored(stored)})
 
     async def find(self, params: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
-        """Find who provides a key. ``{"key", "count": 20}``."""
-        search = _Search(params, "key", "count")
-        key = parse_key(given.text(params, "key"))
-        count = int(given.number(params, "count", 1, FIND_MAX, 20))
-        peers = await self._node.dht.find_providers(
-            key, count=count, timeout_s=search.timeout_s, on_step=search.on_step
-        )
-        return await search.result(emit, {"key": key_text(key), **_peers(peers)})
+        """Find a peer by its key, or who provides a record's key. ``{"target", "count": 20}``.
 
-    async def resolve(self, params: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
-        """Find a peer by its key, through the DHT alone. ``{"peer"}``."""
-        search = _Search(params, "peer")
-        peer_id = PeerId.parse(given.text(params, "peer"))
-        resolved = await self._node.dht.resolve(peer_id, timeout_s=search.timeout_s, on_step=search.on_step)
-        contact, found = resolved.contact, resolved.found
-        return await search.result(
-            emit,
-            {
-                "peer_id": str(contact.peer_id),
-                "contact": contact.to_text(),
-                "addresses": [str(address) for address in contact.addresses],
-                "issued_at": contact.issued_at.isoformat(),
-                "answers": found.answers,
-                "rejected": found.rejected,
-                "hops": found.hops,
-                "requests": found.requests,
-            },
-        )
+        Through the DHT alone: what this node knows otherwise does not count.
+        """
+        search = _Search(params, "target", "count")
+        text, dht = given.text(params, "target"), self._node.dht
+        count = int(given.number(params, "count", 1, FIND_MAX, 20))
+        if text.startswith("/"):
+            peers = await dht.find_providers(
+                parse_key(text), count=count, timeout_s=search.timeout_s, on_step=search.on_step
+            )
+            return await search.result(emit, {"target": text, **_peers(peers)})
+        resolved = await dht.resolve(PeerId.parse(text), timeout_s=search.timeout_s, on_step=search.on_step)
+        found = {
+            "target": text,
+            "peers": [_contact(resolved.contact)],
+            "complete": resolved.found.complete,
+            "hops": resolved.found.hops,
+            "requests": resolved.found.requests,
+        }
+        return await search.result(emit, found)
 
     async def lookup(self, params: dict[str, Any], emit: Emit) -> Mapping[str, Any]:
         """The living peers closest to a peer or a key. ``{"target", "count": 0}``; 0 takes k."""
@@ -229,17 +221,18 @@ def _stored(stored: Stored) -> dict[str, Any]:
 
 def _peers(peers: Peers) -> dict[str, Any]:
     return {
-        "peers": [_peer(peer) for peer in peers.peers],
+        "peers": [_contact(peer.contact) for peer in peers.peers],
         "complete": peers.complete,
         "hops": peers.hops,
         "requests": peers.requests,
     }
 
 
-def _peer(peer: Peer) -> dict[str, Any]:
+def _contact(contact: Contact) -> dict[str, Any]:
     return {
-        "peer_id": str(peer.peer_id),
-        "addresses": [str(address) for address in peer.contact.addresses],
+        "peer_id": str(contact.peer_id),
+        "addresses": [str(address) for address in contact.addresses],
+        "contact": contact.to_text(),
     }
 
 

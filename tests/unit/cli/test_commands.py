@@ -102,6 +102,10 @@ def test_version(capsys):
         ["up", "--nodes", "51"],
         ["up", "--file", "missing-file"],
         ["completion", "tcsh"],
+        ["dht"],
+        ["dht", "put"],
+        ["dht", "get"],
+        ["dht", "find", PEER, "--count", "0"],
         ["contact", "add", "kontinuum:AAAA"],
         ["contact", "add", "hello"],
         ["node", "id"],
@@ -128,7 +132,16 @@ def test_misuse_is_told_in_one_line_and_one_object(capsys, arguments):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["peers"], ["status"], ["node", "status"], ["node", "stop"], ["contact", "show"], ["contact", "qr"]],
+    [
+        ["peers"],
+        ["status"],
+        ["node", "status"],
+        ["node", "stop"],
+        ["contact", "show"],
+        ["contact", "qr"],
+        ["dht", "stats"],
+        ["dht", "provide", "/blake3/" + 64 * "0"],
+    ],
 )
 def test_without_a_running_node_the_way_to_start_one_is_told(capsys, arguments):
     """

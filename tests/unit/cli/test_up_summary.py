@@ -17,7 +17,13 @@ def network(count=3):
             address="/ip4/127.0.0.1/udp/4433/quic-v1",
             pairs={
                 other: PairState(
-                    connected=True, path="direct", rtt_ms=0.5, calls_ok=51, round_ok=50, round_ms=10.0
+                    connected=True,
+                    path="direct",
+                    rtt_ms=0.5,
+                    resolve_ms=1.5,
+                    calls_ok=51,
+                    round_ok=50,
+                    round_ms=10.0,
                 )
                 for other in range(count)
                 if other != index
@@ -48,6 +54,7 @@ def test_all_is_well_when_everything_was_done_and_nothing_failed():
     assert tuple(data) == schema.RESULTS["up"]
     assert {tuple(peer) for peer in data["peers"]} == {schema.UP_PEER}
     assert (data["pairs"], data["pairs_connected"], data["calls_ok"]) == (3, 3, 6 * 51)
+    assert (data["dht_pairs"], data["dht_resolved"]) == (6, 6)
     assert "all is well" in text(summary)
 
 
@@ -76,6 +83,11 @@ def message_lost(summary):
     summary.messages_verified = 5
 
 
+def not_found(summary):
+    """Spoil one thing."""
+    summary.nodes[0].pairs[2].resolve_ms = None
+
+
 def problem(summary):
     """Spoil one thing."""
     summary.problems.append("something")
@@ -93,7 +105,17 @@ def nothing_sent(summary):
 
 @pytest.mark.parametrize(
     "spoil",
-    [dies, half_connected, call_fails, file_missing, message_lost, problem, not_done, nothing_sent],
+    [
+        dies,
+        half_connected,
+        call_fails,
+        not_found,
+        file_missing,
+        message_lost,
+        problem,
+        not_done,
+        nothing_sent,
+    ],
 )
 def test_one_thing_that_went_wrong_is_enough(spoil):
     """
@@ -134,6 +156,7 @@ def test_the_table_shows_host_and_port_and_hides_nothing():
     summary.file_name = "\x1b[2J"
     row = rows(summary)[0]
     assert row[3] == "127.0.0.1:4433"
-    assert row[8] == "102 (2 failed)"
+    assert row[7] == "2/2"
+    assert row[9] == "102 (2 failed)"
     assert "\x1b" not in text(summary)
     assert host_and_port("strange") == "strange"

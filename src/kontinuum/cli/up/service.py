@@ -37,6 +37,10 @@ START_TIMEOUT_S = 20.0
 MEET_TIMEOUT_S = 15.0
 """Seconds in which two nodes must have heard of each other. Our choice: it takes about one."""
 
+RESOLVE_TIMEOUT_S = 20.0
+"""Seconds in which a node must have found another one by its key. Our choice: it takes some milliseconds once
+the other one has published where it is."""
+
 MEET_PAUSE_S = 0.1
 """Seconds between two attempts to reach a node that is not known yet."""
 
@@ -111,6 +115,7 @@ class _Network:
         try:
             async with asyncio.timeout(self._plan.timeout_s):
                 await self._start()
+                await self._round(self._resolve)
                 await self._round(self._meet)
                 await self._round(self._call_each)
                 await self._send_file()
@@ -191,6 +196,27 @@ class _Network:
 
     def _alive(self, child: Child) -> bool:
         return self.summary.nodes[child.index].alive
+
+    async def _resolve(self, child: Child, other: Child, pair: PairState) -> None:
+        """Find a node by its key, through the DHT alone: what peers have told otherwise does not count."""
+        deadline = time.monotonic() + RESOLVE_TIMEOUT_S
+        asked = {"target": other.ready["peer_id"], "timeout_s": CALL_TIMEOUT_S}
+        while True:
+            try:
+                found = await child.ask("dht.find", asked)
+                break
+            except CliError as error:
+                await asyncio.sleep(MEET_PAUSE_S)
+                if not self._alive(child) or not self._alive(other):
+                    return
+                # A node publishes where it is once it has met its network.
+                if time.monotonic() > deadline:
+                    self._problem(f"node {child.index + 1} did not find node {other.index + 1}: {error}")
+                    return
+        if [peer["contact"] for peer in found["peers"]] == [other.ready["contact"]]:
+            pair.resolve_ms = found["elapsed_ms"]
+        else:
+            self._problem(f"node {child.index + 1} found another contact than that of node {other.index + 1}")
 
     async def _meet(self, child: Child, other: Child, pair: PairState) -> None:
         """Bring the message to a node of which only the identity is said; the network must know the rest."""

@@ -40,6 +40,8 @@ class PairState:
     rtt_ms: float | None = None
     calls_ok: int = 0
     calls_failed: int = 0
+    resolve_ms: float | None = None
+    """What finding it by its key took, through the DHT alone; ``None`` before it was found."""
     round_ok: int = 0
     """Answered calls of the newest round."""
     round_ms: float = 0.0
@@ -63,6 +65,11 @@ class NodeState:
     file: str = ""
     """``""``, ``sending``, ``sent``, ``receiving``, ``verified``, or what went wrong."""
     file_done: int = 0
+
+    @property
+    def resolved(self) -> int:
+        """Others that this node has found by their key."""
+        return sum(pair.resolve_ms is not None for pair in self.pairs.values())
 
     @property
     def calls_ok(self) -> int:
@@ -122,6 +129,16 @@ class Summary:
         return node.alive and other.alive and pair is not None and pair.connected
 
     @property
+    def dht_pairs(self) -> int:
+        """Ordered pairs of all nodes of the plan: who is to find whom."""
+        return 2 * self.pairs
+
+    @property
+    def dht_resolved(self) -> int:
+        """Pairs in which the one has found the other by its key, through the DHT alone."""
+        return sum(node.resolved for node in self.nodes)
+
+    @property
     def calls_ok(self) -> int:
         """Answered calls of all nodes."""
         return sum(node.calls_ok for node in self.nodes)
@@ -148,6 +165,7 @@ class Summary:
             self.complete
             and not self.problems
             and self.pairs_connected == self.pairs
+            and self.dht_resolved == self.dht_pairs
             and self.calls_ok > 0
             and self.calls_failed == 0
             and self.file_verified
@@ -166,6 +184,8 @@ class Summary:
             "calls_failed": self.calls_failed,
             "messages_sent": self.messages_sent,
             "messages_verified": self.messages_verified,
+            "dht_pairs": self.dht_pairs,
+            "dht_resolved": self.dht_resolved,
             "file_bytes": self.file_bytes,
             "file_blake3": self.file_digest,
             "file_receivers": self.file_receivers,
@@ -182,6 +202,7 @@ class Summary:
                     "calls_ok": node.calls_ok,
                     "calls_failed": node.calls_failed,
                     "rtt_ms": mean_rtt_ms(node),
+                    "resolved": node.resolved,
                     "file": node.file or None,
                 }
                 for node in self.nodes
@@ -213,6 +234,7 @@ def rows(summary: Summary) -> list[list[str]]:
                 f"{connected}/{len(summary.nodes) - 1}",
                 ",".join(paths) or "-",
                 "-" if rtt is None else f"{rtt:.2f} ms",
+                f"{node.resolved}/{len(summary.nodes) - 1}",
                 f"{rate:.0f}",
                 str(node.calls_ok) + (f" ({node.calls_failed} failed)" if node.calls_failed else ""),
                 done + node.file or "-",
@@ -227,7 +249,7 @@ def host_and_port(multiaddr: str) -> str:
     return f"{parts[2]}:{parts[4]}" if len(parts) == 6 else multiaddr
 
 
-HEADER = ("NODE", "PEER", "STATE", "ADDRESS", "PEERS", "PATH", "RTT", "CALLS/S", "CALLS", "FILE")
+HEADER = ("NODE", "PEER", "STATE", "ADDRESS", "PEERS", "PATH", "RTT", "FOUND", "CALLS/S", "CALLS", "FILE")
 """Columns of the table."""
 
 
@@ -236,6 +258,14 @@ def text(summary: Summary) -> str:
     lines = [columns(rows(summary), list(HEADER)), ""]
     lines.append(f"{summary.pairs_connected} of {summary.pairs} pairs connected")
     lines.append(f"{summary.calls_ok} calls answered, {summary.calls_failed} failed")
+    times = sorted(
+        pair.resolve_ms
+        for node in summary.nodes
+        for pair in node.pairs.values()
+        if pair.resolve_ms is not None
+    )
+    median = f", {times[len(times) // 2]:.2f} ms in the median" if times else ""
+    lines.append(f"{summary.dht_resolved} of {summary.dht_pairs} found by key through the DHT alone{median}")
     lines.append(f"message: {summary.messages_verified} of {summary.messages_sent} verified by BLAKE3")
     rate = ""
     if summary.file_s > 0:
