@@ -68,6 +68,7 @@ class SearchSettings:
     paths: int = 1
     slow_after_s: float = SLOW_AFTER_S
     late_after_s: float = LATE_AFTER_S
+    """Has no effect before ``slow_after_s``."""
     prefix_caps: bool = True
     """Count at most PREFIX_PEERS_MAX peers of one network among the closest, and look for others instead."""
     peers_max: int = SEARCH_PEERS_MAX
@@ -75,8 +76,6 @@ class SearchSettings:
     def __post_init__(self) -> None:
         if self.k < 1 or self.alpha < 1 or self.paths < 1 or self.peers_max < self.k:
             raise MisuseError("k, alpha and paths are at least 1, and peers_max is at least k")
-        if not 0 < self.slow_after_s <= self.late_after_s:
-            raise MisuseError("slow_after_s is above 0 and at most late_after_s")
 
 
 class Search:
@@ -113,7 +112,6 @@ class Search:
         "_slow",
         "_tier_of",
         "_waiting",
-        "complete",
         "done",
         "place",
         "requests",
@@ -133,8 +131,6 @@ class Search:
         self.place = target
         """Whose neighbours to ask for: the target, or in an extended search another place of its region."""
         self.done = False
-        self.complete = False
-        """It came to its end by itself."""
         self.requests = 0
         self._seeds = seeds
         self._local = local
@@ -250,7 +246,7 @@ class Search:
         self._core = radius >> SHELLS
         outermost = radius.bit_length() - 1
         self._places = [self.target ^ 1 << bit for bit in range(outermost, max(-1, outermost - SHELLS), -1)]
-        self.done = self.complete = False
+        self.done = False
         return self._advance(self._now)
 
     # --- inside ---
@@ -326,7 +322,7 @@ class Search:
             if self._places:
                 self._begin_next()
             else:
-                self.done = self.complete = True
+                self.done = True
         return out
 
     def _hopes(self) -> bool:
