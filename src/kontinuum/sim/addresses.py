@@ -6,6 +6,8 @@ Bounds:  254 hosts in a /24.
 Pure:    no I/O or clock.
 """
 
+from __future__ import annotations
+
 from bisect import bisect_left
 from ipaddress import IPv4Network
 from itertools import accumulate
@@ -20,18 +22,31 @@ if TYPE_CHECKING:
 HOSTS_PER_24 = 254
 """Addresses of a /24 that hosts can have."""
 
+_RESERVED = [
+    IPv4Network(text)
+    for text in (
+        "0.0.0.0/8",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+    )
+] + [IPv4Network("224.0.0.0/3")]
+"""Not for hosts, and smaller than a /16 or not told by ``is_global``: RFC 6890, RFC 5771."""
+
 
 class Addresses:
     """Gives out addresses, each once."""
 
-    def __init__(self, settings: "NetworkSettings", rng: "Rng") -> None:
+    def __init__(self, settings: NetworkSettings, rng: Rng) -> None:
         self._rng = rng
         shares = settings.regions or {region.name: region.share for region in REGIONS}
         self._regions = [i for i, region in enumerate(REGIONS) if shares.get(region.name, 0) > 0]
         weights = [shares[REGIONS[i].name] for i in self._regions]
         self._region_sums = list(accumulate(weights))
         self._new_24 = 1.0 / settings.hosts_per_24
-        blocks = rng.sample(_blocks(), max(settings.prefixes_16, len(self._regions)))
+        blocks = _blocks(rng, max(settings.prefixes_16, len(self._regions)))
         self._blocks: list[list[str]] = [[] for _ in self._regions]
         """/16 networks of each region, the largest first."""
         for place, block in enumerate(blocks):
@@ -94,16 +109,12 @@ class Addresses:
         return min(bisect_left(self._region_sums, at), len(self._regions) - 1)
 
 
-def _blocks() -> list[str]:
-    """All /16 networks that are on the internet."""
-    return [
-        f"{a}.{b}"
-        for a in range(1, 224)
-        for b in range(256)
-        if (network := IPv4Network(f"{a}.{b}.0.0/16")).is_global and _usable(network)
-    ]
-
-
-def _usable(network: IPv4Network) -> bool:
-    """``is_global`` of a network looks at both ends only; smaller reserved ones lie inside of some."""
-    return str(network.network_address) not in {"192.0.0.0", "192.88.0.0", "198.51.0.0", "203.0.0.0"}
+def _blocks(rng: Rng, count: int) -> list[str]:
+    """``count`` random /16 networks that are on the internet."""
+    found: dict[str, None] = {}
+    while len(found) < count:
+        number = rng.below(1 << 16)
+        network = IPv4Network((number << 16, 16))
+        if network.is_global and not any(network.overlaps(reserved) for reserved in _RESERVED):
+            found[f"{number >> 8}.{number & 255}"] = None
+    return list(found)

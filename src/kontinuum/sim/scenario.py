@@ -8,6 +8,7 @@ Trust:  scenario files are written by whoever runs the simulator.
 """
 
 import dataclasses
+import json
 import tomllib
 import types
 import typing
@@ -200,7 +201,7 @@ class Hostile:
     """``sybil``, ``ground`` and ``eclipser``: further identities of theirs for which no work was done. They
     answer and are named in replies, but are in nobody's table at the start."""
     known: bool = True
-    """They are in the tables of a warm start as any other node would be."""
+    """They are in the tables of a warm start as any other node would be, if their contacts are valid."""
     start_s: float = _number(0.0, 0, DURATION_MAX_S)
     """When they begin, simulated seconds."""
     target: str = _one_of("records", "records", "victims", "none")
@@ -306,8 +307,9 @@ def from_dict(data: dict[str, Any]) -> Scenario:
 
 
 def as_dict(scenario: Scenario) -> dict[str, Any]:
-    """A scenario as plain tables, for reports."""
-    return dataclasses.asdict(scenario)
+    """A scenario as plain tables and lists, for reports."""
+    tables: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(scenario)))
+    return tables
 
 
 def _table(cls: type[T], data: Any, path: str) -> T:

@@ -242,7 +242,8 @@ class Simulation:
         stale = round(self.scenario.nodes * churn.stale_share / (1.0 - churn.stale_share))
         known: list[Host] = [host for host in (*self.residents, *self.absent[:stale]) if host.serves]
         for group in self.groups:
-            if group.settings.known and not group.settings.start_s:
+            admitted = group.settings.worked or not self.scenario.defences.verify_contacts
+            if group.settings.known and admitted and not group.settings.start_s:
                 known += group.members
         directory = Directory((host.identity.key, host) for host in known)
         warm = Warm(directory, stream(self.seed, "warm"), self.scenario.dht.k)
