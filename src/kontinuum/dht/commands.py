@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from kontinuum.dht.peer import Peer
 
 SEEDS_PER_SEARCH = 60
-"""Peers of our table that a search on several paths begins with: 3 paths of k. Our choice."""
+"""Peers of our table that a search begins with: 3 paths of k, so that a node near a crowded key does not
+begin with the crowd only. Our choice."""
 
 
 class Commands:
@@ -125,7 +126,7 @@ class Commands:
             slow_after_s=parts.config.slow_after_s,
             prefix_caps=parts.config.defences.prefix_caps,
         )
-        seeds = parts.table.closest(target, SEEDS_PER_SEARCH if paths > 1 else k)
+        seeds = parts.table.closest(target, max(k, SEEDS_PER_SEARCH))
         tier_of = self._tier_of if parts.config.tiers else None
         return Search(target, seeds, local=parts.local, settings=settings, tier_of=tier_of)
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from kontinuum.base.errors import PeerError
 from kontinuum.dht.events import Found, Peers, Refusal, Stored
+from kontinuum.dht.responder import PLACE_BYTES
 from kontinuum.messages.kad import KadMessage, KadRecord, MessageType
 
 if TYPE_CHECKING:
@@ -75,11 +76,12 @@ class Operation:
 
     Args:
         search: The lookup, not started.
+        message: What each peer is asked.
         around: The node it runs in.
         deadline: When it is over at the latest, monotonic seconds.
     """
 
-    __slots__ = ("_around", "_deadline", "_extended", "_message", "outcome", "search", "whole")
+    __slots__ = ("_around", "_deadline", "_extended", "_message", "_waiting", "outcome", "search", "whole")
 
     def __init__(self, search: Search, message: KadMessage, around: Surroundings, deadline: float) -> None:
         self.search = search
@@ -90,6 +92,8 @@ class Operation:
         self._around = around
         self._deadline = deadline
         self._extended = False
+        self._waiting: dict[PeerId, None] | None = None
+        """After the search: who was told something and has not answered."""
 
     def start(self, now: float) -> list[Want]:
         """Whom to ask first."""
@@ -99,29 +103,40 @@ class Operation:
         """A peer answered. ``now`` is for the search, ``at`` for the validity of records."""
         if self.outcome is not None:
             return []
-        peer = arrived.peer
-        asked = self.search.answered(peer.peer_id, arrived.closer, now, arrived.ip)
-        if self._take(peer, arrived.message, at):
+        peer_id, waiting = arrived.peer.peer_id, self._waiting
+        if waiting is not None:
+            if peer_id not in waiting:
+                return []
+            del waiting[peer_id]
+            enough = self._take(arrived, at)
+            return self._told() if enough or not waiting else []
+        asked = self.search.answered(peer_id, arrived.closer, now, arrived.ip)
+        if self._take(arrived, at):
             self.search.finish()
             return self._searched()
         return self._go_on(asked)
 
     def failed(self, peer: Peer, now: float) -> list[Want]:
         """``peer`` did not answer."""
-        return [] if self.outcome is not None else self._go_on(self.search.failed(peer.peer_id, now))
+        if self.outcome is not None:
+            return []
+        if self._waiting is None:
+            return self._go_on(self.search.failed(peer.peer_id, now))
+        self._waiting.pop(peer.peer_id, None)
+        return [] if self._waiting else self._told()
 
     def handle_timeout(self, now: float) -> list[Want]:
         """Take the time."""
         if self.outcome is not None:
             return []
         if now >= self._deadline:
-            self._give_up()
+            self._end(complete=False)
             return []
-        return self._go_on(self.search.handle_timeout(now))
+        return [] if self._waiting is not None else self._go_on(self.search.handle_timeout(now))
 
     def next_deadline(self) -> float:
         """When to be called again."""
-        due = self.search.next_deadline()
+        due = self.search.next_deadline() if self._waiting is None else None
         return self._deadline if due is None else min(due, self._deadline)
 
     def _go_on(self, asked: Sequence[Peer]) -> list[Want]:
@@ -132,22 +147,42 @@ class Operation:
             if self.search.done and not asked:
                 self.whole = True
                 return self._searched()
-        return [(peer, self._message) for peer in asked]
+        message = self._message
+        if self._extended:
+            # Whoever knows the crowd would name nobody else if it were asked for the target itself.
+            place = self.search.place.to_bytes(PLACE_BYTES)
+            message = KadMessage(MessageType.FIND_NODE, key=place, sender=self._around.sender)
+        return [(peer, message) for peer in asked]
+
+    def _tell(self, peers: Sequence[Peer], message: KadMessage) -> list[Want]:
+        """After the search: send each of them ``message``; :meth:`_told` follows."""
+        self._waiting = {peer.peer_id: None for peer in peers}
+        return [(peer, message) for peer in peers] if peers else self._told()
+
+    def _holders(self) -> list[Peer]:
+        """Who should hold a record of the target."""
+        search = self.search
+        return search.outermost(HOLDERS_MAX) if self._extended else search.closest(self._around.k)
 
     def _radius(self) -> int | None:
         """How far to search on, if what was found is too dense to be true."""
         return self._around.density(self.search.target, self.search.closest(self._around.k))
 
-    def _take(self, _peer: Peer, _message: KadMessage, _at: datetime) -> bool:
+    def _take(self, _arrived: Arrived, _at: datetime) -> bool:
         """Keep what the answer brought; says whether that is enough."""
         return False
 
     def _searched(self) -> list[Want]:
-        """The search is over."""
-        raise NotImplementedError
+        """The search is over: what comes next?"""
+        return self._told()
 
-    def _give_up(self) -> None:
-        """The time is over: set the outcome to what there is."""
+    def _told(self) -> list[Want]:
+        """All is done."""
+        self._end(complete=True)
+        return []
+
+    def _end(self, *, complete: bool) -> None:
+        """Set the outcome."""
         raise NotImplementedError
 
 
@@ -165,13 +200,6 @@ class FindOperation(Operation):
     def _radius(self) -> int | None:
         return None  # Whoever asks for the closest gets the closest.
 
-    def _searched(self) -> list[Want]:
-        self._end(complete=True)
-        return []
-
-    def _give_up(self) -> None:
-        self._end(complete=False)
-
     def _end(self, *, complete: bool) -> None:
         search = self.search
         self.outcome = Peers(tuple(search.closest(self._count)), search.hops, search.requests, complete)
@@ -180,7 +208,7 @@ class FindOperation(Operation):
 class GetOperation(Operation):
     """The newest valid record of a key; peers that hold none or an older one get it on the way."""
 
-    __slots__ = ("_best", "_key", "_paths", "_quorum", "_rejected", "_stale", "_valid")
+    __slots__ = ("_answers", "_best", "_key", "_paths", "_quorum", "_rejected", "_stale")
 
     def __init__(
         self,
@@ -193,21 +221,24 @@ class GetOperation(Operation):
         paths: int,
         local: tuple[bytes, Valid | None] | None,
     ) -> None:
-        super().__init__(
-            search, KadMessage(MessageType.GET_VALUE, key=key, sender=around.sender), around, deadline
-        )
+        message = KadMessage(MessageType.GET_VALUE, key=key, sender=around.sender)
+        super().__init__(search, message, around, deadline)
         self._key = key
         self._quorum = quorum
         self._paths = min(paths, 2)
         self._best = local
-        self._valid: dict[PeerId, tuple[bytes, Valid | None]] = {}
-        self._stale: list[Peer] = []
+        self._answers: dict[PeerId, tuple[int, Valid | None]] = {}
+        """Who gave a valid record, on which path."""
+        self._stale: dict[PeerId, None] = {}
+        """Who gave none."""
         self._rejected = 0
 
-    def _take(self, peer: Peer, message: KadMessage, at: datetime) -> bool:
-        record = message.record
+    def _take(self, arrived: Arrived, at: datetime) -> bool:
+        record, peer_id = arrived.message.record, arrived.peer.peer_id
+        if arrived.message.type is not MessageType.GET_VALUE:
+            return False
         if record is None or record.key != self._key:
-            self._stale.append(peer)
+            self._stale[peer_id] = None
             return False
         valid: Valid | None = None
         if self._around.validate:
@@ -215,106 +246,77 @@ class GetOperation(Operation):
                 valid = self._around.validators.validate(self._key, record.value, at)
             except PeerError:
                 self._rejected += 1
-                self._stale.append(peer)
+                self._stale[peer_id] = None
                 return False
-        self._valid[peer.peer_id] = (record.value, valid)
+        path = self.search.trace(peer_id)[1]
+        self._answers[peer_id] = path, valid
         best = None if self._best is None else self._best[1]
         if self._best is None or (valid is not None and best is not None and valid.rank > best.rank):
             self._best = (record.value, valid)
         if not self._around.newest or valid is None or not valid.mutable:
             return True
-        paths = {self.search.trace(peer_id)[1] for peer_id in self._valid}
-        return len(self._valid) >= self._quorum and len(paths) >= self._paths
+        paths = {path for path, _ in self._answers.values()}
+        return len(self._answers) >= self._quorum and len(paths) >= self._paths
 
     def _searched(self) -> list[Want]:
+        if not self._extended or self._answers:
+            return self._told()
+        asked = self._stale
+        return self._tell([peer for peer in self._holders() if peer.peer_id not in asked], self._message)
+
+    def _told(self) -> list[Want]:
         self._end(complete=True)
         value, best = self._best or (b"", None)
         if best is None:
             return []
+        older = {peer_id for peer_id, (_, valid) in self._answers.items() if valid and valid.rank < best.rank}
+        older |= self._stale.keys()
         repair = KadMessage(MessageType.PUT_VALUE, key=self._key, record=KadRecord(self._key, value))
-        older = {peer_id for peer_id, (_, valid) in self._valid.items() if valid and valid.rank < best.rank}
-        closest = self.search.closest(self._around.k)
-        stale = {peer.peer_id for peer in self._stale}
-        return [(peer, repair) for peer in closest if peer.peer_id in older or peer.peer_id in stale]
-
-    def _give_up(self) -> None:
-        self._end(complete=False)
+        return [(peer, repair) for peer in self._holders() if peer.peer_id in older]
 
     def _radius(self) -> int | None:
-        return None if self._valid else super()._radius()
+        return None if self._answers else super()._radius()
 
     def _end(self, *, complete: bool) -> None:
-        value = None if self._best is None else self._best[0]
-        search = self.search
-        self.outcome = Found(value, len(self._valid), self._rejected, search.hops, search.requests, complete)
+        value, search = None if self._best is None else self._best[0], self.search
+        answers = len(self._answers)
+        self.outcome = Found(value, answers, self._rejected, search.hops, search.requests, complete)
 
 
 class PutOperation(Operation):
     """Find the peers closest to a key, then send each of them ``store``."""
 
-    __slots__ = ("_holders", "_refused", "_store", "_waiting")
+    __slots__ = ("_kept", "_refused", "_store")
 
     def __init__(
         self, search: Search, around: Surroundings, deadline: float, *, find: KadMessage, store: KadMessage
     ) -> None:
         super().__init__(search, find, around, deadline)
         self._store = store
-        self._waiting: dict[PeerId, None] | None = None
-        self._holders: list[PeerId] = []
+        self._kept: list[PeerId] = []
         self._refused: list[tuple[PeerId, Refusal]] = []
 
-    def answered(self, arrived: Arrived, now: float, at: datetime) -> list[Want]:
-        """As Operation; answers to what was stored end it."""
-        if self._waiting is None:
-            return super().answered(arrived, now, at)
-        peer, message = arrived.peer, arrived.message
-        if message.type is self._store.type and peer.peer_id in self._waiting:
-            del self._waiting[peer.peer_id]
+    def _take(self, arrived: Arrived, _at: datetime) -> bool:
+        message, peer_id = arrived.message, arrived.peer.peer_id
+        if message.type is self._store.type:
             if message.refusal == Refusal.NONE:
-                self._holders.append(peer.peer_id)
+                self._kept.append(peer_id)
             else:
-                self._refused.append((peer.peer_id, _refusal(message.refusal)))
-            self._end_when_all()
-        return []
-
-    def failed(self, peer: Peer, now: float) -> list[Want]:
-        """As Operation; a peer that did not take it is none of the holders."""
-        if self._waiting is None:
-            return super().failed(peer, now)
-        if self._waiting.pop(peer.peer_id, self) is None:
-            self._end_when_all()
-        return []
-
-    def handle_timeout(self, now: float) -> list[Want]:
-        """As Operation; while storing, only the deadline counts."""
-        if self._waiting is None or now >= self._deadline:
-            return super().handle_timeout(now)
-        return []
-
-    def next_deadline(self) -> float:
-        """As Operation."""
-        return super().next_deadline() if self._waiting is None else self._deadline
+                self._refused.append((peer_id, _refusal(message.refusal)))
+        return False
 
     def _searched(self) -> list[Want]:
-        around = self._around
-        holders = self.search.closest(HOLDERS_MAX if self._extended else around.k)
-        self._waiting = {peer.peer_id: None for peer in holders}
-        self._end_when_all()
-        return [(peer, self._store) for peer in holders]
+        return self._tell(self._holders(), self._store)
 
-    def _give_up(self) -> None:
+    def _end(self, *, complete: bool) -> None:  # noqa: ARG002 -- who keeps it says how complete it is
         search = self.search
-        self.outcome = Stored(tuple(self._holders), tuple(self._refused), search.hops, search.requests)
-
-    def _end_when_all(self) -> None:
-        if not self._waiting and self.outcome is None:
-            self._give_up()
+        self.outcome = Stored(tuple(self._kept), tuple(self._refused), search.hops, search.requests)
 
 
 class FindProvidersOperation(Operation):
     """Peers that provide a key."""
 
-    __slots__ = ("_check", "_count", "_providers")
+    __slots__ = ("_asked", "_check", "_count", "_providers")
 
     def __init__(
         self,
@@ -333,20 +335,24 @@ class FindProvidersOperation(Operation):
         self._count = count
         self._check = check
         self._providers = {peer.peer_id: peer for peer in local}
+        self._asked: dict[PeerId, None] = {}
 
-    def _take(self, _peer: Peer, message: KadMessage, at: datetime) -> bool:
-        for provider in self._check(message, at):
+    def _take(self, arrived: Arrived, at: datetime) -> bool:
+        if arrived.message.type is not MessageType.GET_PROVIDERS:
+            return False
+        self._asked[arrived.peer.peer_id] = None
+        for provider in self._check(arrived.message, at):
             known = self._providers.get(provider.peer_id)
             if known is None or provider.replaces(known):
                 self._providers[provider.peer_id] = provider
         return len(self._providers) >= self._count
 
     def _searched(self) -> list[Want]:
-        self._end(complete=True)
-        return []
-
-    def _give_up(self) -> None:
-        self._end(complete=False)
+        if not self._extended or self._providers:
+            return self._told()
+        return self._tell(
+            [peer for peer in self._holders() if peer.peer_id not in self._asked], self._message
+        )
 
     def _end(self, *, complete: bool) -> None:
         providers = tuple(self._providers.values())[: self._count]
