@@ -196,6 +196,17 @@ def test_the_roughest_network_still_works():
     assert run(ROUGH).success_ratio > 0.8
 
 
+@pytest.mark.slow
+def test_contacts_are_renewed_in_a_long_run():
+    """
+    After a day and a half nobody's contact has expired, and lookups still succeed.
+    """
+    result = run(replace(SMALL, nodes=12, duration_s=36 * 3600.0, workload=Workload(lookups=20)))
+
+    assert result.success_ratio == 1.0
+    assert result.counters.get("contacts_refused", 0) == 0
+
+
 def test_progress_goes_from_nothing_to_all():
     """
     The share that is over grows up to 1.

@@ -5,7 +5,7 @@ Pure:   no I/O, clock or randomness.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from kontinuum.dht.keys import KEY_BITS
@@ -30,18 +30,9 @@ class Directory(Generic[T]):
     def __len__(self) -> int:
         return len(self.keys)
 
-    def __getitem__(self, key: KadKey) -> T:
-        return self._items[key]
-
     def at(self, place: int) -> T:
         """The item at a place of the order."""
         return self._items[self.keys[place]]
-
-    def add(self, key: KadKey, item: T) -> None:
-        """Put one more in its place."""
-        if key not in self._items:
-            insort(self.keys, key)
-        self._items[key] = item
 
     def bucket(self, local: KadKey, index: int) -> tuple[int, int]:
         """The slice of those in bucket ``index`` of ``local``: begin, and end behind the last."""

@@ -7,6 +7,7 @@ Pure:   no I/O or clock.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -15,6 +16,7 @@ from kontinuum.dht.config import DhtConfig
 from kontinuum.dht.events import SelfChanged, State
 from kontinuum.dht.node import Dht
 from kontinuum.dht.records import default_validators
+from kontinuum.identity import CONTACT_AGE_MAX_S
 from kontinuum.sim.addresses import Addresses
 from kontinuum.sim.chance import lognormal, material, stream
 from kontinuum.sim.clocks import skew_s
@@ -44,8 +46,10 @@ if TYPE_CHECKING:
     from kontinuum.sim.scenario import Hostile, Scenario
 
 CONTACT_AGE_S = 6 * 3600.0
-"""Ages of contacts at the start are even between 0 and this. Our choice: half of the time in which nodes
-renew them, so that a simulation of some hours needs no renewals."""
+"""Ages of contacts at the start are even between 0 and this. Our choice: below RENEW_AFTER_S."""
+
+RENEW_AFTER_S = CONTACT_AGE_MAX_S / 2
+"""Age at which a node renews its contact: half of the time for which it is fresh, as a real node does."""
 
 INTERVALS = 60
 """Parts of a run for which figures over time are kept; in all of them together every node is looked at once.
@@ -168,6 +172,14 @@ class Simulation:
         host.identity.move(host.ip, issued_at, serves=host.serves, known=self.known)
         host.peer = host.identity.peer
 
+    def _renew_old(self) -> None:
+        """Contacts that are old by their owners' clocks are issued anew."""
+        for host in self.honest:
+            age = host.calendar(self.world.now) - host.peer.contact.issued_at
+            if host.online and age >= timedelta(seconds=RENEW_AFTER_S):
+                self.renew(host)
+                host.event(SelfChanged(host.peer.contact))
+
     # --- the run ---
 
     def run(self, progress: Callable[[float], object] | None = None) -> None:
@@ -182,6 +194,7 @@ class Simulation:
             self.world.run(interval * step_s)
             for host in self.honest[interval % INTERVALS :: INTERVALS]:
                 self._invariants.check(host)
+            self._renew_old()
             self.measuring.sample(step_s)
             if progress is not None:
                 progress(interval / (INTERVALS + 1))

@@ -44,15 +44,9 @@ def test_only_usable_ones_are_found():
     assert directory.closest(target, 20, usable.__contains__) == sorted(usable, key=lambda key: key ^ target)
 
 
-def test_one_more_takes_its_place():
+def test_an_empty_directory_finds_nobody():
     """
-    An added node is found; an empty directory finds nobody.
+    And one with few finds all of them.
     """
-    directory = Directory()
-    assert directory.closest(5, 3) == []
-    directory.add(7, "seven")
-    directory.add(4, "four")
-
-    assert directory.closest(5, 1) == ["four"]
-    assert len(directory) == 2
-    assert directory[7] == "seven"
+    assert Directory().closest(5, 3) == []
+    assert Directory([(7, "seven"), (4, "four")]).closest(5, 3) == ["four", "seven"]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kontinuum.dht.keys import key_of
 from kontinuum.dht.responder import target_of
 from kontinuum.messages.kad import KadMessage, MessageType
 from kontinuum.sim.chance import exponential, lognormal, material, stream
@@ -22,7 +21,6 @@ from kontinuum.sim.identities import Identity, time_of_day
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from kontinuum.dht.keys import KadKey
     from kontinuum.dht.peer import Peer
     from kontinuum.messages.kad import KadPeer
     from kontinuum.sim.host import Silence
@@ -197,8 +195,3 @@ def honest_closer(group: Group, sender: Host, message: KadMessage) -> tuple[KadP
         target_of(message), group.simulation.scenario.dht.k, lambda host: host.online and host is not sender
     )
     return tuple(host.peer.wire for host in near)
-
-
-def place_of(key: bytes) -> KadKey:
-    """Where a record belongs."""
-    return key_of(key)

@@ -172,7 +172,9 @@ class Liar(Group):
     def named(self, member: HostileHost, sender: Host, message: KadMessage) -> tuple[KadPeer, ...]:
         """As Group."""
         honest = list(honest_closer(self, sender, message))
-        ghosts = self._ghosts.setdefault(member.index, self._invent(member))
+        ghosts = self._ghosts.get(member.index)
+        if ghosts is None:
+            ghosts = self._ghosts[member.index] = self._invent(member)
         lies = [ghost.wire for ghost in self.rng.sample(ghosts, len(honest) or 1)]
         for i, true in enumerate(honest):
             if i % 3 == 1:  # The right peer with a contact of somebody else.
