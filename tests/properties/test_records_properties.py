@@ -95,8 +95,8 @@ def test_any_key_and_value_are_valid_or_refused(key, value, namespace):
             VALIDATORS.validate(whole, value, NOON)
 
 
-PEERS = st.integers(0, 5)
-ENTRIES_MAX, BYTES_MAX, PER_PEER = 6, 400_000, 12_000
+PEERS = st.integers(0, 2)
+ENTRIES_MAX, BYTES_MAX, PER_PEER = 4, 400_000, 10_000
 
 
 class StoreAgainstModel(RuleBasedStateMachine):
@@ -137,6 +137,8 @@ class StoreAgainstModel(RuleBasedStateMachine):
         if refusal is Refusal.NONE:
             assert valid is not None
             assert self.records.get(key, self.at) == value
+            if before.get((key, None), (None, 0.0))[1] > self.at.timestamp():
+                assert valid.rank >= self.newest[key]
             self.newest[key] = valid.rank
         else:
             assert {k: v for k, v in before.items() if v[1] > self.at.timestamp()} == {

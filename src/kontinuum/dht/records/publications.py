@@ -36,7 +36,8 @@ PROVIDER_INTERVAL_S = 8 * 3600.0
 is fresh, 24 h, and it may be 12 h old when they get it."""
 
 PUBLISH_RETRY_S = 60.0
-"""Seconds after which something is due again if nobody said that it was published. Our choice."""
+"""Seconds after which something is due again if nobody said that it was published; doubles each time, up to
+its interval. Our choice: who did not answer may be back soon, and who refuses it will go on doing so."""
 
 PUBLICATIONS_MAX = 65_536
 """Keys that one node publishes. Our choice. More: MisuseError, for only our own program publishes."""
@@ -55,6 +56,8 @@ class Publication:
     """Monotonic."""
     expires: float
     """Monotonic; when the record is over."""
+    retry_s: float = PUBLISH_RETRY_S
+    """How long to wait if this time nobody says that it was published."""
 
 
 class Publications:
@@ -133,7 +136,7 @@ class Publications:
     def due(self, now: float) -> list[bytes]:
         """Keys to publish now, those that have waited for longest first; what is over is removed.
 
-        Each is due again PUBLISH_RETRY_S later, or by :meth:`published` after its interval.
+        Each is due again by :meth:`published` after its interval, or else as PUBLISH_RETRY_S says.
         """
         if now < self._next:
             return []
@@ -142,14 +145,22 @@ class Publications:
         due = [(known.due, key) for key, known in self._by_key.items() if known.due <= now]
         due.sort(key=lambda pair: pair[0])
         for _, key in due:
-            self._by_key[key].due = now + PUBLISH_RETRY_S
+            self.begun(key, now)
         self._next = -inf
         return [key for _, key in due]
+
+    def begun(self, key: bytes, now: float) -> None:
+        """That key is being published just now; whether it comes about is not known yet."""
+        if (known := self._by_key.get(key)) is not None:
+            known.due = now + min(known.retry_s, known.interval_s)
+            known.retry_s = min(2 * known.retry_s, known.interval_s)
+            self._next = -inf
 
     def published(self, key: bytes, now: float) -> None:
         """That key was published just now."""
         if (known := self._by_key.get(key)) is not None:
             known.due = now + known.interval_s
+            known.retry_s = PUBLISH_RETRY_S
             self._next = -inf
 
     def next_deadline(self) -> float | None:
