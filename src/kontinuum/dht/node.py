@@ -27,7 +27,7 @@ from kontinuum.dht.figures import DhtFigures
 from kontinuum.dht.joining import Joining
 from kontinuum.dht.keys import KEY_BITS, key_of_peer
 from kontinuum.dht.membership import Membership
-from kontinuum.dht.operations import Arrived
+from kontinuum.dht.operations import Arrived, PutOperation
 from kontinuum.dht.parts import Parts
 from kontinuum.dht.records import Publications, Records
 from kontinuum.dht.refreshing import Refreshing
@@ -379,7 +379,7 @@ class Dht:
                 return self._commands.find_providers(command, now, at)
             case ev.Provide(key=key):
                 self._publications.add(key, None, now=now, at=at)
-                self._publications.published(key, now)
+                self._begun(key, now)
                 return self._commands.provide(key, now, deadline)
             case ev.Put(key=key, value=value, keep=keep):
                 try:
@@ -389,10 +389,14 @@ class Dht:
                     return None
                 if keep:
                     self._publications.add(key, value, now=now, at=at, expires_at=valid.expires_at)
-                    self._publications.published(key, now)
+                    self._begun(key, now)
                 return self._commands.store(key, value, now, deadline)
             case _:
                 raise AssertionError(command)
+
+    def _begun(self, key: bytes, now: float) -> None:
+        if self.state is State.JOINED:  # Otherwise it stays due, for when there is somebody to hold it.
+            self._publications.begun(key, now)
 
     def _refuse(self, command: ev.Command, reason: str) -> None:
         self._out.append(ev.Completed(command.operation, ev.Refused(reason)))
@@ -419,7 +423,6 @@ class Dht:
                 self._run_upkeep(self._commands.store(key, published.value, now, deadline), now)
             if published is not None and published.provided:
                 self._run_upkeep(self._commands.provide(key, now, deadline), now)
-            self._publications.published(key, now)
         at = self._calendar(now)
         self.records.expire(at)
         for key, peer in self._replication.handle_timeout(now):
@@ -451,6 +454,8 @@ class Dht:
         if running.machine.whole:
             distances = [search.target ^ peer.key for peer in search.closest(self.config.k)]
             self.parts.density.observe(search.target, distances)
+        if isinstance(running.machine, PutOperation) and running.machine.kept:
+            self._publications.published(running.machine.key, now)
         if running.command is not None:
             self._out.append(ev.Completed(running.command.operation, running.machine.outcome))
         elif number == self._refresh:

@@ -286,21 +286,27 @@ class GetOperation(Operation):
 class PutOperation(Operation):
     """Find the peers closest to a key, then send each of them ``store``."""
 
-    __slots__ = ("_kept", "_refused", "_store")
+    __slots__ = ("_refused", "_store", "kept")
 
     def __init__(
         self, search: Search, around: Surroundings, deadline: float, *, find: KadMessage, store: KadMessage
     ) -> None:
         super().__init__(search, find, around, deadline)
         self._store = store
-        self._kept: list[PeerId] = []
+        self.kept: list[PeerId] = []
+        """Who keeps it."""
         self._refused: list[tuple[PeerId, Refusal]] = []
+
+    @property
+    def key(self) -> bytes:
+        """The key of the record, or of what is provided."""
+        return self._store.key
 
     def _take(self, arrived: Arrived, _at: datetime) -> bool:
         message, peer_id = arrived.message, arrived.peer.peer_id
         if message.type is self._store.type:
             if message.refusal == Refusal.NONE:
-                self._kept.append(peer_id)
+                self.kept.append(peer_id)
             else:
                 self._refused.append((peer_id, _refusal(message.refusal)))
         return False
@@ -310,7 +316,7 @@ class PutOperation(Operation):
 
     def _end(self, *, complete: bool) -> None:  # noqa: ARG002 -- who keeps it says how complete it is
         search = self.search
-        self.outcome = Stored(tuple(self._kept), tuple(self._refused), search.hops, search.requests)
+        self.outcome = Stored(tuple(self.kept), tuple(self._refused), search.hops, search.requests)
 
 
 class FindProvidersOperation(Operation):

@@ -183,6 +183,7 @@ class DhtService:
     async def close(self) -> None:
         """Ask nobody any more; operations fail. A second call does nothing."""
         self._closing = True
+        self._settled.set()
         if self._timer is not None:
             self._timer.cancel()
         for dial in self._dials:
@@ -229,7 +230,7 @@ class DhtService:
             del self._operations[command.operation]
 
     async def settled(self) -> State:
-        """Where the node stands with the network, once that is known."""
+        """Where the node stands with the network, once that is known, or once it stops."""
         await self._settled.wait()
         return self.machine.state
 
@@ -242,11 +243,11 @@ class DhtService:
         try:
             while not self._closing:
                 if inbox:
+                    event = inbox.popleft()
                     try:
-                        effects = machine.handle(inbox.popleft(), now())
+                        effects = machine.handle(event, now())
                     except Exception as error:  # noqa: BLE001
-                        # A bug of ours costs one event, not the calls of others that end in this turn.
-                        _log.error("an event of the DHT could not be handled", exc_info=error)
+                        self._on_fault(event, error)
                         continue
                     for effect in effects:
                         self._performers[type(effect)](effect)
@@ -282,6 +283,14 @@ class DhtService:
         for effect in effects:
             self._performers[type(effect)](effect)
         self._run()
+
+    def _on_fault(self, event: ev.Event, error: Exception) -> None:
+        """A bug of ours, or misuse, costs one event, not the calls of others that end in this turn."""
+        operation = self._operations.get(event.operation) if isinstance(event, Command) else None
+        if operation is not None and not operation.outcome.done():
+            operation.outcome.set_exception(error)
+        else:
+            _log.error("an event of the DHT could not be handled", exc_info=error)
 
     def _on_completed(self, effect: ev.Completed) -> None:
         operation = self._operations.get(effect.operation)

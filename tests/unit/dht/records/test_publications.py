@@ -121,7 +121,7 @@ def test_what_is_over_is_not_published():
 
 def test_what_failed_is_tried_again_soon():
     """
-    Until somebody says that it was published, it is due every minute, and not more often.
+    Until somebody says that it was published, it is due after a minute, two, four, up to its interval.
     """
     ours = Publications()
     ours.add(b"k", b"v", now=START, at=NOON)
@@ -129,7 +129,19 @@ def test_what_failed_is_tried_again_soon():
     assert ours.due(START) == [b"k"]
     assert ours.due(START) == []
     assert ours.next_deadline() == START + PUBLISH_RETRY_S
-    assert ours.due(START + PUBLISH_RETRY_S) == [b"k"]
+    now, waits = START + PUBLISH_RETRY_S, []
+    for _ in range(14):
+        assert ours.due(now) == [b"k"]
+        deadline = ours.next_deadline()
+        waits.append(deadline - now)
+        now = deadline
+    assert waits[:3] == [2 * PUBLISH_RETRY_S, 4 * PUBLISH_RETRY_S, 8 * PUBLISH_RETRY_S]
+    assert max(waits) == RECORD_INTERVAL_S
+
+    ours.published(b"k", now)
+    assert ours.next_deadline() == now + RECORD_INTERVAL_S
+    assert ours.due(now + RECORD_INTERVAL_S) == [b"k"]
+    assert ours.next_deadline() == now + RECORD_INTERVAL_S + PUBLISH_RETRY_S
 
 
 def test_after_handling_what_is_due_the_deadline_is_later():
