@@ -198,7 +198,7 @@ def stats_json(dht: NodeDht) -> dict[str, Any]:
         "publications": now.publications,
         "requests": {"in_flight": service.asks, "queued": service.queued},
         "lookups": {
-            _words(kind): {
+            words(kind): {
                 "count": latency.count,
                 "mean_ms": _ms(latency.total_s / latency.count),
                 "p50_below_ms": _bound_ms(latency.quantile(0.5)),
@@ -251,7 +251,7 @@ def _step(step: Step) -> dict[str, Any]:
     }
 
 
-def _words(kind: str) -> str:
+def words(kind: str) -> str:
     """``FindPeers`` is ``find_peers``."""
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in kind).lstrip("_")
 

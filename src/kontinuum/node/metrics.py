@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.metrics_core import Metric
 
+    from kontinuum.node.dht_metrics import DhtSnapshot
     from kontinuum.node.local_address import LocalAddress
 
 LABELS_MAX = 64
@@ -84,6 +85,9 @@ class NodeSnapshot:
 
     evictions_total: int = 0
     """Idle connections closed to make room."""
+
+    dht: DhtSnapshot | None = None
+    """The DHT; ``None`` for a node that takes no part in it."""
 
 
 def create_registry(snapshot: Callable[[], NodeSnapshot]) -> CollectorRegistry:
@@ -180,6 +184,10 @@ def _metrics(now: NodeSnapshot) -> Iterator[Metric]:
         for labels, count in _bounded(counts).items():
             family.add_metric(labels, count)
         yield family
+    if now.dht is not None:
+        from kontinuum.node.dht_metrics import dht_metrics
+
+        yield from dht_metrics(now.dht)
 
 
 def _bounded(counts: Mapping[tuple[str, ...], int]) -> dict[tuple[str, ...], int]:

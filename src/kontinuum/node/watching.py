@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kontinuum.base.errors import MisuseError
+from kontinuum.node.dht_metrics import dht_snapshot
 from kontinuum.node.metrics import NodeSnapshot
 
 if TYPE_CHECKING:
@@ -15,6 +17,10 @@ def snapshot(node: Node) -> NodeSnapshot:
     figures = node.figures()
     native = node.endpoint.native.counters()
     packets, lost, sent, received = node.endpoint.totals()
+    try:
+        dht = node.dht
+    except MisuseError:  # It is off, or the node stops.
+        dht = None
     return NodeSnapshot(
         uptime_s=figures.uptime_s,
         connections=len(node.endpoint.connections),
@@ -37,4 +43,5 @@ def snapshot(node: Node) -> NodeSnapshot:
         guard_activations_total=native["guard_activations"],
         known_peers=figures.known_peers,
         evictions_total=figures.evicted,
+        dht=None if dht is None else dht_snapshot(dht),
     )
