@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kontinuum.dht.operations import Operation
     from kontinuum.dht.parts import Parts
     from kontinuum.dht.peer import Peer
+    from kontinuum.dht.records import Valid
 
 SEEDS_PER_SEARCH = 60
 """Peers of our table that a search begins with: 3 paths of k, so that a node near a crowded key does not
@@ -57,16 +58,17 @@ class Commands:
         """The ``count`` or k peers closest to ``target``."""
         message = KadMessage(MessageType.FIND_NODE, key=target.to_bytes(PLACE_BYTES), sender=self.sender)
         count = count or self._parts.adaptation.k
-        return FindOperation(self._search(target, 1, now, count), message, self._around(), deadline, count)
+        return FindOperation(self._search(target, now, count), message, self._around(), deadline, count)
 
     def get(self, command: ev.Get, now: float, at: datetime) -> Operation:
         """The newest valid record of a key."""
         parts, key = self._parts, command.key
-        local = None
+        local: tuple[bytes, Valid | None] | None = None
         if (value := parts.records.get(key, at)) is not None:
-            local = value, parts.validators.validate(key, value, at)
+            validated = parts.config.defences.validate_records
+            local = value, parts.validators.validate(key, value, at) if validated else None
         return GetOperation(
-            self._search(key_of(key), self._paths, now),
+            self._search(key_of(key), now),
             self._around(),
             now + command.timeout_s,
             key=key,
@@ -79,7 +81,7 @@ class Commands:
         """Peers that provide a key."""
         key = command.key
         return FindProvidersOperation(
-            self._search(key_of(key), self._paths, now),
+            self._search(key_of(key), now),
             self._around(),
             now + command.timeout_s,
             key=key,
@@ -106,7 +108,7 @@ class Commands:
     def _spread(self, key: bytes, store: KadMessage, now: float, deadline: float) -> Operation:
         place = key_of(key)
         find = KadMessage(MessageType.FIND_NODE, key=place.to_bytes(PLACE_BYTES), sender=self.sender)
-        search = self._search(place, self._paths, now)
+        search = self._search(place, now)
         return PutOperation(search, self._around(), deadline, find=find, store=store)
 
     @property
@@ -114,7 +116,7 @@ class Commands:
         config = self._parts.config
         return config.paths if config.defences.disjoint_paths else 1
 
-    def _search(self, target: KadKey, paths: int, now: float, count: int = 0) -> Search:
+    def _search(self, target: KadKey, now: float, count: int = 0) -> Search:
         parts = self._parts
         if target != parts.key:
             parts.table.touched(bucket_index(target ^ parts.key), now)
@@ -122,7 +124,7 @@ class Commands:
         settings = SearchSettings(
             k=k,
             alpha=parts.adaptation.alpha,
-            paths=paths,
+            paths=self._paths,
             slow_after_s=parts.config.slow_after_s,
             prefix_caps=parts.config.defences.prefix_caps,
         )

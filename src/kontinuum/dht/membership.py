@@ -65,7 +65,7 @@ class Membership:
 
     def consider(self, peer: Peer, ip: str | None, now: float) -> list[Peer]:
         """Somebody has heard of ``peer``, or it has asked us something: may it come in?"""
-        if not peer.serves or not self._table.wants(peer, ip):
+        if not peer.serves or not self._table.wants(peer, ip, unasked=True):
             return []
         if not self._ping_first or peer.peer_id in self._table:
             return self._offer(peer, ip, now)

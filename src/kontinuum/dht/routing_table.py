@@ -56,6 +56,10 @@ CHECK_INTERVAL_S = 10.0
 """Seconds between two pings in one bucket on behalf of newcomers, however many of them come. Our choice:
 twice the time in which a ping has failed."""
 
+UNASKED_SHARE = 0.5
+"""Part of a bucket that peers may fill who come by themselves. Our choice: whoever besieges a newcomer is
+there first, before the newcomer has looked around, and whoever answers stays."""
+
 
 class EntryRefusal(Enum):
     """Why a peer was not taken into the table."""
@@ -129,6 +133,7 @@ class RoutingTable:
         "_local",
         "_looked_up",
         "_occupied",
+        "_of_prefix",
         "_prefer_old",
         "_prefix_caps",
         "_refusals",
@@ -140,6 +145,8 @@ class RoutingTable:
         self._prefix_caps = prefix_caps
         self._prefer_old = prefer_old
         self._entries: dict[PeerId, Entry] = {}
+        self._of_prefix: dict[str, int] = {}
+        """Entries of each network that is capped."""
         self._buckets: dict[int, KBucket] = {}
         self._occupied = 0
         """Bit i is set if bucket i exists."""
@@ -220,10 +227,16 @@ class RoutingTable:
         self._insert(peer, prefix, index, now)
         return _INSERTED
 
-    def wants(self, peer: Peer, ip: str | None = None) -> bool:
+    def wants(self, peer: Peer, ip: str | None = None, *, unasked: bool = False) -> bool:
         """Whether :meth:`offer` would insert the peer or learn a newer contact: else a ping would be wasted.
 
         Also if its bucket is full, but has a doubtful peer that may have to go.
+
+        Args:
+            peer: The peer.
+            ip: Where it is; ``None`` takes what it claims.
+            unasked: It came by itself. Such peers get UNASKED_SHARE of a bucket; the rest is for those whom
+                our own lookups find.
         """
         entry = self._entries.get(peer.peer_id)
         if entry is not None:
@@ -232,7 +245,10 @@ class RoutingTable:
             return False
         index = bucket_index(peer.key ^ self._local)
         bucket = self._buckets.get(index)
-        if bucket is not None and len(bucket) >= self._k and self._prefer_old and not bucket.doubtful:
+        size = 0 if bucket is None else len(bucket)
+        if unasked and self._prefer_old and size >= UNASKED_SHARE * self._k:
+            return False
+        if bucket is not None and size >= self._k and self._prefer_old and not bucket.doubtful:
             return False
         return self._has_place(self._prefix(peer, ip), index)
 
@@ -282,6 +298,7 @@ class RoutingTable:
         """Forget a peer. Does nothing if it is not in the table."""
         entry = self._entries.pop(peer_id, None)
         if entry is not None:
+            self._count(entry.prefix, -1)
             index = bucket_index(entry.peer.key ^ self._local)
             bucket = self._buckets[index]
             bucket.remove(entry.peer)
@@ -359,6 +376,9 @@ class RoutingTable:
         """Whether one more peer of that network may come into the bucket, ``leaving`` not counted."""
         if prefix is None:
             return True
+        own = leaving is not None and leaving.prefix == prefix
+        if self._of_prefix.get(prefix, 0) - own >= PREFIX_TABLE_MAX:
+            return False
         entries = self._entries
         others = [
             entry.prefix
@@ -369,8 +389,6 @@ class RoutingTable:
         return (
             others.count(prefix) < PREFIX_BUCKET_MAX
             and sum(provider_prefix(other) == provider for other in others) < PROVIDER_SHARE * self._k
-            and sum(entry.prefix == prefix and entry is not leaving for entry in entries.values())
-            < PREFIX_TABLE_MAX
         )
 
     def _insert(self, peer: Peer, prefix: str | None, index: int, now: float) -> None:
@@ -381,6 +399,13 @@ class RoutingTable:
         bucket.forget_waiting(peer.peer_id)
         bucket.peers.append(peer)
         self._entries[peer.peer_id] = Entry(peer, prefix, now)
+        self._count(prefix, 1)
+
+    def _count(self, prefix: str | None, change: int) -> None:
+        if prefix is not None:
+            count = self._of_prefix[prefix] = self._of_prefix.get(prefix, 0) + change
+            if not count:
+                del self._of_prefix[prefix]
 
     def _candidate(self, index: int, bucket: KBucket, leaving: Entry | None = None) -> Peer | None:
         return bucket.take_waiting(lambda prefix: self._has_place(prefix, index, leaving))
@@ -389,6 +414,8 @@ class RoutingTable:
         index = bucket_index(peer.key ^ self._local)
         if prefix != entry.prefix and not self._has_place(prefix, index, entry):
             return self._refuse(EntryRefusal.CAPPED)
+        self._count(entry.prefix, -1)
+        self._count(prefix, 1)
         entry.prefix = prefix
         entry.seen_at = now
         entry.failures = 0
