@@ -460,6 +460,7 @@ class Dht:
             self._out.append(ev.Completed(running.command.operation, running.machine.outcome))
         elif number == self._refresh:
             self._refreshing.ended(now)
+            self._replication.settle()
 
     def _ask(
         self,

@@ -58,12 +58,18 @@ class Replication:
         self._records = parts.records
         self._k = parts.config.k
         self._queue: deque[tuple[bytes, Peer]] = deque(maxlen=QUEUE_MAX)
+        self._settled = False
+        """Before that everybody whom we know seems to be close to everything that we hold."""
         self._look_at = 0.0
         self._turn_at: float | None = None
 
     def start(self, now: float) -> None:
         """Time begins."""
         self._look_at = now + LOOK_EVERY_S
+
+    def settle(self) -> None:
+        """We have looked around: from now on the table says who should hold what."""
+        self._settled = True
 
     def joined(self, peer: Peer, now: float) -> None:
         """``peer`` is new in the table: what should it hold?"""
@@ -86,7 +92,8 @@ class Replication:
         """What to send now, and to whom."""
         if now >= self._look_at:
             self._look_at = now + LOOK_EVERY_S
-            self._refresh(now)
+            if self._settled:
+                self._refresh(now)
         if self._turn_at is None or now < self._turn_at:
             return []
         due = [self._queue.popleft() for _ in range(min(STORES_PER_TURN, len(self._queue)))]
@@ -113,7 +120,7 @@ class Replication:
 
     def _held_around(self, peer: Peer) -> list[tuple[bytes, KadKey]]:
         """Records that ``peer`` may have to hold: a cheap look before the exact one."""
-        if not self._records:
+        if not self._records or not self._settled:
             return []
         neighbours = self._table.closest(self._local, self._k)
         if len(neighbours) < self._k:
