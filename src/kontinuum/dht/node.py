@@ -249,7 +249,16 @@ class Dht:
         except PeerError:
             self.parts.counts["contacts_refused"] += 1
             return
-        self._ping(self._membership.consider(peer, event.ip, now), now)
+        self._consider(peer, event.ip, now)
+
+    def _consider(self, peer: Peer, ip: str, now: float) -> None:
+        """Somebody came by itself. While we look around for the first time, only those count whom we find.
+
+        Otherwise whoever waits for a newcomer has filled its table before anybody honest is in it.
+        """
+        unsettled = self.state is State.JOINED and not self._refreshing.settled
+        if not (self.config.defences.prefer_old and (unsettled or self.state is State.STARTING)):
+            self._ping(self._membership.consider(peer, ip, now), now)
 
     def _on_network_changed(self, _event: ev.NetworkChanged, now: float) -> None:
         self._refreshing.all(now)
@@ -289,7 +298,7 @@ class Dht:
                 counts["contacts_refused"] += 1
                 return
             if peer.peer_id == event.sender:
-                self._ping(self._membership.consider(peer, event.ip, now), now)
+                self._consider(peer, event.ip, now)
 
     # --- answers to us ---
 

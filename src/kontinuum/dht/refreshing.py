@@ -46,6 +46,8 @@ class Refreshing:
         """After the lookup that is under way, every bucket follows."""
         self._look_at: float | None = None
         self._self_at = 0.0
+        self.settled = False
+        """We have looked around since we joined."""
 
     def all(self, now: float) -> None:
         """We have just joined, or are somewhere else: ourselves first, then every bucket."""
@@ -78,6 +80,8 @@ class Refreshing:
             self._queue.extend(range(self._nearest(), KEY_BITS))
         if self._queue:
             self._look_at = now
+        else:
+            self.settled = True
 
     def next_deadline(self) -> float | None:
         """When :meth:`due` is to be asked again; ``None`` before the start and during a lookup."""

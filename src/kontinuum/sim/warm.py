@@ -74,6 +74,7 @@ class Warm:
         refreshing._look_at = now + rng.uniform(0.0, LOOK_EVERY_S)  # noqa: SLF001
         refreshing._self_at = now + rng.uniform(0.0, interval_s * SELF_INTERVAL_FACTOR)  # noqa: SLF001
         machine._replication.start(now - rng.uniform(0.0, LOOK_EVERY_S))  # noqa: SLF001
+        refreshing.settled = True
         machine._replication.settle()  # noqa: SLF001
         machine._joining.answered()  # noqa: SLF001
         if published:
