@@ -48,23 +48,27 @@ def parse_key(text: str) -> bytes:
         raise BadKeyError(
             "a key is written /contact/PEER, /blake3/HEX, /sha256/HEX or /signed/PEER/NAME, or in full"
         )
-    _, name, fixed, *rest = [*text.split("/", 3), ""]
-    namespace = f"/{name}/".encode()
-    tail = unquote_to_bytes("/" + rest[0]) if rest[0] else b""
+    try:
+        raw = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise BadKeyError("the text of a key is no Unicode text") from None
+    _, name, fixed, rest, *_ = [*raw.split(b"/", 3), b"", b""]
+    namespace = b"/" + name + b"/"
+    tail = unquote_to_bytes(b"/" + rest) if rest else b""
     if namespace in _OF_PEERS:
         try:
-            return namespace + PeerId.parse(fixed) + tail
+            return namespace + PeerId.parse(fixed.decode("utf-8", "replace")) + tail
         except KontinuumError as error:
             raise BadKeyError(f"{namespace.decode()} is followed by a peer: {error}") from None
     if namespace in _HASHES:
         try:
-            digest = bytes.fromhex(fixed)
+            digest = bytes.fromhex(fixed.decode("ascii"))
         except ValueError:
             digest = b""
         if len(digest) != _FIXED_BYTES:
             raise BadKeyError(f"{namespace.decode()} is followed by 64 hexadecimal digits")
         return namespace + digest + tail
-    key = unquote_to_bytes(text)
+    key = unquote_to_bytes(raw)
     if len(key) > KAD_KEY_BYTES_MAX:
         raise BadKeyError(f"a key has at most {KAD_KEY_BYTES_MAX} bytes")
     return key
