@@ -108,13 +108,19 @@ def best_us(call, arguments):
     return best / len(arguments) * 1e6
 
 
-def measure(count):
-    """All figures, for a network of ``count`` peers."""
-    rng = random.Random(1)  # noqa: S311 -- no secret
+def weigh_network(count):
+    """That many peers and the tables of some of them, who have met all; what either takes, in bytes."""
     peers, peers_bytes = weighed(lambda: [peer_of(number) for number in range(count)])
     for peer in peers:  # Networks of addresses are remembered by the process, not by a table.
         RoutingTable(0, k=K).wants(peer)
     tables, tables_bytes = weighed(lambda: [met(local, peers) for local in peers[:TABLES]])
+    return peers, peers_bytes, tables, tables_bytes
+
+
+def measure(count):
+    """All figures, for a network of ``count`` peers."""
+    rng = random.Random(1)  # noqa: S311 -- no secret
+    peers, peers_bytes, tables, tables_bytes = weigh_network(count)
     entries = sum(len(table) for table in tables)
     waiting = sum(table.fill().waiting for table in tables)
 
