@@ -19,7 +19,7 @@ from kontinuum.dht.prefixes import cap_prefix
 from kontinuum.dht.routing_table import Full, Inserted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from kontinuum.dht.peer import Peer
     from kontinuum.dht.routing_table import RoutingTable
@@ -61,22 +61,45 @@ class Membership:
         self._pings: dict[PeerId, str | None] = {}
         """Peers that are pinged, and the network that each counts to."""
         self._recheck_at: float | None = None
+        self._met: dict[PeerId, str | None] | None = None
+        """While we look around: who has answered in lookups, and from where."""
         self._per_prefix: dict[str, int] = {}
 
+    def look_around(self) -> None:
+        """From now until :meth:`settle` only those come in who stand at the end of a lookup of ours.
+
+        Whoever waits for a newcomer, or leads its first lookups astray, would have filled its table before
+        anybody honest is in it; at the end of a lookup there is nobody who is not nearest to its target.
+        """
+        self._met = {}
+
+    def settle(self) -> None:
+        """We have looked around."""
+        self._met = None
+
+    def found(self, peers: Iterable[Peer], now: float) -> list[Peer]:
+        """These stood at the end of a lookup of ours."""
+        met = self._met or {}
+        return [ping for peer in peers for ping in self._offer(peer, met.get(peer.peer_id, peer.ip), now)]
+
     def consider(self, peer: Peer, ip: str | None, now: float) -> list[Peer]:
-        """Somebody has heard of ``peer``, or it has asked us something: may it come in?"""
-        if not peer.serves or not self._table.wants(peer, ip, unasked=True):
+        """``peer`` came by itself: may it come in?"""
+        if self._met is not None or not peer.serves or not self._table.wants(peer, ip, unasked=True):
             return []
         if not self._ping_first or peer.peer_id in self._table:
             return self._offer(peer, ip, now)
         return self._ping(peer, ip)
 
-    def answered(self, peer: Peer, ip: str | None, now: float, rtt_s: float) -> list[Peer]:
-        """``peer`` answered a request of ours."""
+    def answered(
+        self, peer: Peer, ip: str | None, now: float, rtt_s: float, *, searched: bool = False
+    ) -> list[Peer]:
+        """``peer`` answered a request of ours; ``searched``: in a lookup, to which others had led us."""
         self._pinged(peer.peer_id)
         pings: list[Peer] = []
         entry = self._table.get(peer.peer_id)
-        if peer.serves and (entry is None or entry.peer is not peer):
+        if entry is None and searched and self._met is not None:
+            self._met[peer.peer_id] = ip
+        elif peer.serves and (entry is None or entry.peer is not peer):
             pings = self._offer(peer, ip, now)
         self._table.seen(peer.peer_id, now, rtt_s)
         return pings

@@ -234,6 +234,8 @@ class Dht:
             if peer.peer_id != self.parts.local:
                 candidates.setdefault(peer.peer_id, peer)
         self._replication.start(now)
+        if candidates and self.config.defences.prefer_old:
+            self._membership.look_around()
         self._ask_candidates(self._joining.start(list(candidates.values()), now), now)
 
     def _on_self_changed(self, event: ev.SelfChanged, now: float) -> None:
@@ -249,16 +251,7 @@ class Dht:
         except PeerError:
             self.parts.counts["contacts_refused"] += 1
             return
-        self._consider(peer, event.ip, now)
-
-    def _consider(self, peer: Peer, ip: str, now: float) -> None:
-        """Somebody came by itself. While we look around for the first time, only those count whom we find.
-
-        Otherwise whoever waits for a newcomer has filled its table before anybody honest is in it.
-        """
-        unsettled = self.state is State.JOINED and not self._refreshing.settled
-        if not (self.config.defences.prefer_old and (unsettled or self.state is State.STARTING)):
-            self._ping(self._membership.consider(peer, ip, now), now)
+        self._ping(self._membership.consider(peer, event.ip, now), now)
 
     def _on_network_changed(self, _event: ev.NetworkChanged, now: float) -> None:
         self._refreshing.all(now)
@@ -298,7 +291,7 @@ class Dht:
                 counts["contacts_refused"] += 1
                 return
             if peer.peer_id == event.sender:
-                self._consider(peer, event.ip, now)
+                self._ping(self._membership.consider(peer, event.ip, now), now)
 
     # --- answers to us ---
 
@@ -315,7 +308,8 @@ class Dht:
         if self.state is not State.JOINED:
             self._joining.answered()
             self._refreshing.all(now)
-        self._ping(self._membership.answered(peer, ip, now, event.rtt_s), now)
+        searched = request.operation is not None
+        self._ping(self._membership.answered(peer, ip, now, event.rtt_s, searched=searched), now)
         if request.candidate:
             self._ask_candidates(self._joining.ended(now), now)
         number = request.operation
@@ -468,8 +462,11 @@ class Dht:
         if running.command is not None:
             self._out.append(ev.Completed(running.command.operation, running.machine.outcome))
         elif number == self._refresh:
+            self._ping(self._membership.found(search.closest(self.config.k), now), now)
             self._refreshing.ended(now)
-            self._replication.settle()
+            if self._refreshing.settled:
+                self._membership.settle()
+                self._replication.settle()
 
     def _ask(
         self,
@@ -490,5 +487,7 @@ class Dht:
             effects[:0] = self.records.effects()  # On disk before anyone hears of it.
         if self._told is not self.state:
             self._told = self.state
+            if self.state in (State.ALONE, State.UNREACHABLE):
+                self._membership.settle()  # Whoever comes is welcome.
             effects.append(ev.StateChanged(self.state))
         return effects

@@ -1,10 +1,11 @@
-"""Looks around: for oneself when one joins, and into each part of the key space now and then.
+"""Looks around: into each part of the key space and for oneself when one joins, and again now and then.
 
-A lookup of one's own key fills the buckets near us, and tells the neighbours that we are here; a lookup of a
-random key in each farther bucket fills that. Later only buckets in which nothing was looked up for a while
-are refreshed.
+A lookup of a random key in a bucket fills that; one of our own key fills the buckets near us and tells the
+neighbours that we are here. Later only buckets in which nothing was looked up for a while are refreshed.
 
 Source: Maymounkov and Mazières, "Kademlia", IPTPS 2002, section 2.3 (refreshing, joining).
+Differs:  who joins looks into the farthest bucket first and at itself last. The paper begins with oneself;
+          but whoever waits for a newcomer sits next to it, and would be all that its first lookups know.
 Bounds:   one refresh at a time, each bucket once in an interval.
 Pure:     no I/O or clock; random keys come from a seedable Rng.
 """
@@ -26,8 +27,11 @@ LOOK_EVERY_S = 60.0
 
 SELF_INTERVAL_FACTOR = 0.5
 """Part of a refresh interval after which our own neighbourhood is looked up again: it matters most for
-records
-that we hold. Our choice."""
+records that we hold. Our choice."""
+
+EMPTY_MAX = 2
+"""Buckets one after the other in which a newcomer finds nobody, before it looks at itself: there are none
+nearer. Our choice: one may be empty by chance."""
 
 _SELF = -1
 """In the queue: our own key instead of a bucket."""
@@ -42,18 +46,19 @@ class Refreshing:
         self._interval_s = interval_s
         self._queue: deque[int] = deque()
         self._busy = False
-        self._all = False
-        """After the lookup that is under way, every bucket follows."""
+        self._down: int | None = None
+        """While we join: the bucket that is looked into."""
+        self._empty = 0
         self._look_at: float | None = None
         self._self_at = 0.0
         self.settled = False
         """We have looked around since we joined."""
 
     def all(self, now: float) -> None:
-        """We have just joined, or are somewhere else: ourselves first, then every bucket."""
+        """We have just joined, or are somewhere else: every bucket from the farthest on, then ourselves."""
         self._queue.clear()
-        self._queue.append(_SELF)
-        self._all = True
+        self._down, self._empty = KEY_BITS - 1, 0
+        self._queue.append(self._down)
         self._look_at = now
 
     def due(self, now: float, rng: Rng) -> KadKey | None:
@@ -75,9 +80,10 @@ class Refreshing:
     def ended(self, now: float) -> None:
         """The lookup that :meth:`due` asked for is over."""
         self._busy = False
-        if self._all:
-            self._all = False
-            self._queue.extend(range(self._nearest(), KEY_BITS))
+        if self._down is not None:
+            self._empty = 0 if self._table.size(self._down) else self._empty + 1
+            self._down = self._down - 1 if self._down and self._empty < EMPTY_MAX else None
+            self._queue.append(_SELF if self._down is None else self._down)
         if self._queue:
             self._look_at = now
         else:

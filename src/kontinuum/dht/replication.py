@@ -1,8 +1,8 @@
 """Keeps records where they belong while peers come and go.
 
-A peer that comes close to records of ours is given them; when a holder dies, the next peer takes its place;
-and what nobody has refreshed for an hour is sent once more to those who should hold it. Only the few holders
-nearest to a key do so, the others see that it was done.
+A peer that comes close to records of ours is given them, and when a holder dies, the next peer takes its
+place; the few holders nearest to a key see to that. What nobody has refreshed for an hour is sent once more to
+those who should hold it, by whoever notices first: the others see that it was done.
 
 Source: Maymounkov and Mazières, "Kademlia", IPTPS 2002, section 2.5 (who re-publishes, and who need not).
 Bounds:   QUEUE_MAX things to send; STORES_PER_TURN of them at a time.
@@ -110,10 +110,8 @@ class Replication:
         for key, place in self._held():
             received = self._records.received_at(key)
             if received is not None and now - received >= REPLICATE_AFTER_S:
-                closest = self._table.closest(place, self._k)
-                if self._responsible(place, closest):
-                    self._records.touch(key, now)
-                    self._send(key, closest, now)
+                self._records.touch(key, now)
+                self._send(key, self._table.closest(place, self._k), now)
 
     def _held(self) -> Iterable[tuple[bytes, KadKey]]:
         return [(key, key_of(key)) for key in self._records.keys()]  # noqa: SIM118 -- not a dict

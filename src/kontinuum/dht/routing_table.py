@@ -235,8 +235,8 @@ class RoutingTable:
         Args:
             peer: The peer.
             ip: Where it is; ``None`` takes what it claims.
-            unasked: It came by itself. Such peers get UNASKED_SHARE of a bucket; the rest is for those whom
-                our own lookups find.
+            unasked: It came by itself. Such peers get UNASKED_SHARE of a bucket, the rest is for those whom
+                our own lookups find; but for our nearest neighbours, with whom we share records.
         """
         entry = self._entries.get(peer.peer_id)
         if entry is not None:
@@ -246,7 +246,7 @@ class RoutingTable:
         index = bucket_index(peer.key ^ self._local)
         bucket = self._buckets.get(index)
         size = 0 if bucket is None else len(bucket)
-        if unasked and self._prefer_old and size >= UNASKED_SHARE * self._k:
+        if unasked and self._prefer_old and size >= UNASKED_SHARE * self._k and not self._is_near(peer):
             return False
         if bucket is not None and size >= self._k and self._prefer_old and not bucket.doubtful:
             return False
@@ -315,6 +315,11 @@ class RoutingTable:
         """Peers that failed when last asked and are still there: worth a ping now and then."""
         return [peer for index in sorted(self._buckets) for peer in self._buckets[index].doubtful]
 
+    def size(self, index: int) -> int:
+        """Peers in that bucket."""
+        bucket = self._buckets.get(index)
+        return 0 if bucket is None else len(bucket)
+
     def touched(self, index: int, now: float) -> None:
         """Something was looked up in that bucket."""
         self._looked_up[index] = now
@@ -366,6 +371,11 @@ class RoutingTable:
             sizes={index: len(self._buckets[index]) for index in sorted(self._buckets)},
             refusals=dict(self._refusals),
         )
+
+    def _is_near(self, peer: Peer) -> bool:
+        """It would be one of the k peers nearest to us."""
+        nearest = self.closest(self._local, self._k)
+        return len(nearest) < self._k or peer.key ^ self._local < nearest[-1].key ^ self._local
 
     def _prefix(self, peer: Peer, ip: str | None) -> str | None:
         """The network that counts for the caps, if any."""
