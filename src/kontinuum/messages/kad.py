@@ -106,7 +106,7 @@ class KadMessage:
 
 PEERS_REMEMBERED_MAX = 4096
 """Peers whose bytes are remembered in each direction, for the whole process, since replies name the same ones
-again and again: a third of a lookup otherwise. Our choice: some 4 MB; the one not seen for longest goes."""
+again and again: a third of a lookup otherwise. Our choice: some 4 MB; beyond it others are forgotten."""
 
 REMEMBERED_BYTES_MAX = 1024
 """Bytes of a peer up to which it is remembered. Our choice: ours have some 300; larger ones are worked out
@@ -121,6 +121,7 @@ _MESSAGE_TAGS = (_TYPE, _KEY, _RECORD, _CLOSER, _PROVIDER, _LEVEL, _SENDER, _REF
 
 _ID, _ADDRESS, _CONNECTION = tag(1, OCTETS), tag(2, OCTETS), tag(3, VARINT)
 _CONTACT, _RTT = tag(EXTENSION_FIELD_MIN, OCTETS), tag(EXTENSION_FIELD_MIN + 1, VARINT)
+_CLOSER_TAG, _PROVIDER_TAG = bytes([_CLOSER]), bytes([_PROVIDER])
 _PEER_TAGS = (_ID, _ADDRESS, _CONNECTION, _CONTACT, _RTT)
 
 _RECORD_KEY, _VALUE, _TIME = tag(1, OCTETS), tag(2, OCTETS), tag(5, OCTETS)
@@ -159,9 +160,11 @@ def _encode_message(message: KadMessage) -> bytearray:
     if message.record is not None:
         write_octets(out, _RECORD, _encode_record(message.record))
     for peer in _few(message.closer_peers, KAD_PEERS_MAX, "closer peers"):
-        write_octets(out, _CLOSER, _encode_peer_once(peer))
+        out += _CLOSER_TAG
+        out += _encode_peer_once(peer)
     for peer in _few(message.provider_peers, KAD_PEERS_MAX, "provider peers"):
-        write_octets(out, _PROVIDER, _encode_peer_once(peer))
+        out += _PROVIDER_TAG
+        out += _encode_peer_once(peer)
     if message.cluster_level_raw:
         write_number(out, _LEVEL, _number(message.cluster_level_raw))
     if message.sender:
@@ -186,11 +189,22 @@ def _encode_peer(peer: KadPeer) -> bytes:
     return bytes(out)
 
 
-_encode_remembered = lru_cache(PEERS_REMEMBERED_MAX)(_encode_peer)
+_encoded: dict[int, tuple[KadPeer, bytes]] = {}
+"""By the number of an object, which is cheaper than its hash, and safe as long as the object is held here."""
 
 
 def _encode_peer_once(peer: KadPeer) -> bytes:
-    return _encode_remembered(peer) if len(peer.contact) <= REMEMBERED_BYTES_MAX else _encode_peer(peer)
+    """The field of a peer behind its tag: its length, and itself."""
+    known = _encoded.get(id(peer))
+    if known is not None and known[0] is peer:
+        return known[1]
+    data = _encode_peer(peer)
+    field = encode_uvarint(len(data)) + data
+    if len(data) <= REMEMBERED_BYTES_MAX:
+        if len(_encoded) >= PEERS_REMEMBERED_MAX:
+            _encoded.clear()
+        _encoded[id(peer)] = peer, field
+    return field
 
 
 def _encode_record(record: KadRecord) -> bytearray:

@@ -363,7 +363,7 @@ class NodeDht:
             NotFoundError: The network does not know it.
         """
         found, value = await self.find_record(contact_key(peer_id), timeout_s=timeout_s, on_step=on_step)
-        contact = Contact.decode(value)
+        contact = self._check(value).contact  # Verified a moment ago, and so remembered.
         if peer_id != self._local:
             self._neighbours.add_contact(contact)
         return Resolved(contact, found)
