@@ -1,8 +1,8 @@
 """Keeps records where they belong while peers come and go.
 
 A peer that comes close to records of ours is given them, and when a holder dies, the next peer takes its
-place; the few holders nearest to a key see to that. What nobody has refreshed for an hour is sent once more to
-those who should hold it, by whoever notices first: the others see that it was done.
+place; the few holders nearest to a key see to that. What nobody has refreshed for an hour is sent once more
+to those who should hold it, by whoever notices first: the others see that it was done.
 
 Source: Maymounkov and Mazières, "Kademlia", IPTPS 2002, section 2.5 (who re-publishes, and who need not).
 Bounds:   QUEUE_MAX things to send; STORES_PER_TURN of them at a time.
