@@ -39,6 +39,9 @@ LOOKUPS = 2000
 SESSIONS_MIN = (None, 120, 60, 30, 15, 8, 4)
 """Median minutes that a node stays, in the networks with churn; none: for ever."""
 
+CHURN_DURATION_S = 600.0
+"""Simulated seconds in which their lookups are counted."""
+
 CHURN_NODES = 1000
 """Nodes of the networks with churn."""
 
@@ -357,7 +360,7 @@ def measure(*, quick: bool, jobs: int) -> dict:
     sizes = SIZES[:4] if quick else SIZES
     lookups = LOOKUPS // 10 if quick else LOOKUPS
     sessions = SESSIONS_MIN[:3] if quick else SESSIONS_MIN
-    churn_nodes, duration_s = (200, 300.0) if quick else (CHURN_NODES, 1800.0)
+    churn_nodes, duration_s = (200, 300.0) if quick else (CHURN_NODES, CHURN_DURATION_S)
     memory = dht_memory.measure()
     by_size = each_in_its_process([size_scenario(nodes, lookups) for nodes in sizes], jobs)
     hops = [measured_hops(result) for result in by_size]
