@@ -463,10 +463,13 @@ class Dht:
             self._out.append(ev.Completed(running.command.operation, running.machine.outcome))
         elif number == self._refresh:
             self._ping(self._membership.found(search.closest(self.config.k), now), now)
+            newcomer = not self._refreshing.settled
             self._refreshing.ended(now)
             if self._refreshing.settled:
                 self._membership.settle()
                 self._replication.settle()
+                if newcomer:  # What it published while it knew hardly anybody may be with the wrong ones.
+                    self._publications.again(now)
 
     def _ask(
         self,

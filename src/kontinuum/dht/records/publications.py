@@ -156,6 +156,12 @@ class Publications:
             known.retry_s = min(2 * known.retry_s, known.interval_s)
             self._next = -inf
 
+    def again(self, now: float) -> None:
+        """Everything is due now."""
+        for known in self._by_key.values():
+            known.due = min(known.due, now)
+        self._next = -inf
+
     def published(self, key: bytes, now: float) -> None:
         """That key was published just now."""
         if (known := self._by_key.get(key)) is not None:

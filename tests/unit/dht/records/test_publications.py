@@ -198,3 +198,22 @@ def test_a_node_publishes_only_so_much(monkeypatch):
 
     with pytest.raises(MisuseError, match="at most 2"):
         ours.add(b"c", b"v", now=START, at=NOON)
+
+
+def test_everything_may_be_published_once_more():
+    """
+    After that the usual times hold again.
+    """
+    ours = Publications()
+    for key in (b"a", b"b"):
+        ours.add(key, b"v", now=START, at=NOON)
+        ours.published(key, START)
+    assert ours.due(START + 1) == []
+
+    ours.again(START + 1)
+
+    assert ours.next_deadline() == START + 1
+    assert ours.due(START + 1) == [b"a", b"b"]
+    ours.published(b"a", START + 1)
+    ours.published(b"b", START + 1)
+    assert ours.next_deadline() == START + 1 + RECORD_INTERVAL_S
