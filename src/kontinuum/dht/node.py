@@ -15,6 +15,8 @@ Pure:     no I/O or clock; chance is a seedable Rng. Driven by ``kontinuum.dht.s
 
 from __future__ import annotations
 
+from heapq import heappop, heappush
+from math import inf
 from typing import TYPE_CHECKING
 
 from kontinuum.base.errors import PeerError
@@ -70,13 +72,15 @@ class _Request:
 class _Running:
     """One operation under way."""
 
-    __slots__ = ("command", "machine", "started", "trace")
+    __slots__ = ("command", "due", "machine", "started", "trace")
 
     def __init__(self, machine: Operation, command: ev.Command | None, started: float) -> None:
         self.machine = machine
         self.command = command
         """``None`` for operations of upkeep: nobody waits for their outcome."""
         self.started = started
+        self.due = inf
+        """When it wants to be woken, as last entered among those that are due."""
         self.trace = command is not None and command.trace
 
 
@@ -141,6 +145,8 @@ class Dht:
         """The operation that refreshes the table."""
         self._replication = Replication(parts)
         self._running: dict[int, _Running] = {}
+        self._due: list[tuple[float, int]] = []
+        """When operations want to be woken, with entries that do not hold any more."""
         self._upkeep = 0
         self._requests: dict[int, _Request] = {}
         self._request = 0
@@ -177,17 +183,21 @@ class Dht:
     def handle_timeout(self, now: float) -> list[Effect]:
         """Take the time; return what is due."""
         self._ask_candidates(self._joining.handle_timeout(now), now)
-        for number, running in list(self._running.items()):
-            if running.machine.next_deadline() <= now:
+        while self._due and self._due[0][0] <= now:
+            at, number = heappop(self._due)
+            running = self._running.get(number)
+            if running is not None and running.due == at:
                 self._want(number, running.machine.handle_timeout(now), now)
-                self._end_if_over(number, now)
+                self._moved(number, now)
         if self.state is State.JOINED:
             self._do_upkeep(now)
         return self._effects()
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` wants to be called."""
-        due: list[float | None] = [running.machine.next_deadline() for running in self._running.values()]
+        while self._due and not self._is_due(*self._due[0]):
+            heappop(self._due)
+        due: list[float | None] = [self._due[0][0]] if self._due else []
         if self.state is State.JOINED:
             parts = (self._membership, self._refreshing, self._publications, self._replication)
             due += (part.next_deadline() for part in parts)
@@ -321,7 +331,7 @@ class Dht:
             )
             self.parts.counts["contacts_refused"] += refused
             self._want(number, running.machine.answered(Arrived(peer, ip, message, closer), now, at), now)
-            self._end_if_over(number, now)
+            self._moved(number, now)
 
     def _on_failed(self, event: ev.Failed, now: float) -> None:
         request = self._requests.pop(event.request, None)
@@ -342,7 +352,7 @@ class Dht:
             if running.trace:
                 self._step(request, running, None)
             self._want(number, running.machine.failed(request.peer, now), now)
-            self._end_if_over(number, now)
+            self._moved(number, now)
 
     def _newest(self, peer: Peer, encoded: bytes, at: datetime) -> Peer:
         """A peer tells its contact of today: a user's list may hold an old one."""
@@ -442,15 +452,26 @@ class Dht:
     def _run(self, number: int, machine: Operation, command: ev.Command | None, now: float) -> None:
         self._running[number] = _Running(machine, command, now)
         self._want(number, machine.start(now), now)
-        self._end_if_over(number, now)
+        self._moved(number, now)
 
     def _want(self, number: int, wants: Sequence[Want], now: float) -> None:
         for peer, message in wants:
             self._ask(peer, message, now, operation=number)
 
-    def _end_if_over(self, number: int, now: float) -> None:
+    def _is_due(self, at: float, number: int) -> bool:
         running = self._running.get(number)
-        if running is None or running.machine.outcome is None:
+        return running is not None and running.due == at
+
+    def _moved(self, number: int, now: float) -> None:
+        """An operation has taken something in: it may be over, or wait for another time."""
+        running = self._running.get(number)
+        if running is None:
+            return
+        if running.machine.outcome is None:
+            due = running.machine.next_deadline()
+            if due != running.due:
+                running.due = due
+                heappush(self._due, (due, number))
             return
         del self._running[number]
         search = running.machine.search
