@@ -7,8 +7,10 @@ from helpers.dht_peers import contact, key_pair, peer
 from kontinuum.dht import events as ev
 from kontinuum.dht.config import Defences
 from kontinuum.dht.keys import key_of, key_of_peer
+from kontinuum.dht.node import OPERATIONS_MAX
 from kontinuum.dht.records import blake3_key
 from kontinuum.dht.replication import REPLICATE_AFTER_S
+from kontinuum.dht.search import Search, SearchSettings
 from kontinuum.messages.kad import KadMessage, KadRecord, MessageType
 
 
@@ -100,6 +102,10 @@ def test_commands_beyond_the_bound_and_repeated_numbers_are_refused():
     assert not any(isinstance(effect, ev.Completed) for effect in machine.handle(command, net.now))
     again = machine.handle(command, net.now)
     assert isinstance(next(e for e in again if isinstance(e, ev.Completed)).outcome, ev.Refused)
+    for number in range(OPERATIONS_MAX):
+        effects = machine.handle(ev.FindPeers(operation=100 + number, timeout_s=1.0, target=1), net.now)
+    beyond = next(effect for effect in effects if isinstance(effect, ev.Completed))
+    assert isinstance(beyond.outcome, ev.Refused)
     below = machine.handle(ev.FindPeers(operation=-5, timeout_s=1.0, target=1), net.now)
     assert isinstance(next(e for e in below if isinstance(e, ev.Completed)).outcome, ev.Refused)
 
@@ -221,6 +227,54 @@ def test_the_first_answer_is_not_the_answer(several):
     net.intercept = nearest_lies
     found = net.command(12, ev.Get, key=key)
     assert found.value == (new if several else old).encode()
+
+
+def test_a_record_of_another_key_is_no_answer():
+    """Attack 14 on read: valid somewhere else, and therefore nothing here."""
+    key, other = b"/contact/" + key_pair(700).peer_id, b"/contact/" + key_pair(701).peer_id
+    net = Net(range(12))
+    net.add(12, server=False)
+    net.start()
+    net.run(30)
+    foreign = KadRecord(other, contact(701).encode())
+    under_ours = KadRecord(key, contact(701).encode())
+    for record in (foreign, under_ours):
+        net.intercept = lambda _number, ask, record=record: (
+            KadMessage(MessageType.GET_VALUE, key=key, record=record)
+            if ask.message.type is MessageType.GET_VALUE
+            else None
+        )
+        assert net.command(12, ev.Get, key=key).value is None
+
+
+def test_three_answers_on_one_path_are_not_enough():
+    """A quorum on a single path could be one liar's friends; another path has to agree, or to end."""
+    from kontinuum.dht.operations import Arrived, GetOperation, Surroundings  # noqa: PLC0415
+
+    net = Net([0])
+    key = b"/contact/" + key_pair(700).peer_id
+    around = Surroundings(
+        k=20,
+        validators=net.machines[0].parts.validators,
+        density=lambda _target, _closest: None,
+        validate=True,
+        newest=True,
+        sender=b"",
+    )
+    people = [peer(number) for number in range(1, 31)]
+    search = Search(key_of(key), people, local=key_pair(0).peer_id, settings=SearchSettings(paths=2))
+    operation = GetOperation(search, around, 60.0, key=key, quorum=3, paths=2, local=None)
+    asked = [one for one, _ in operation.start(0.0)]
+    record = KadRecord(key, contact(700).encode())
+    reply = KadMessage(MessageType.GET_VALUE, key=key, record=record)
+    for path in (0, 1):
+        for one in [one for one in asked if search.trace(one.peer_id)[1] == path][:3]:
+            assert operation.outcome is None
+            wants = operation.answered(Arrived(one, one.ip, reply, ()), 1.0, net.calendar(1.0))
+            asked += [wanted for wanted, _ in wants]
+            if path == 1:
+                break
+    assert operation.outcome.value == contact(700).encode()
 
 
 def test_stale_holders_are_repaired():
