@@ -16,6 +16,7 @@ Pure:     no I/O, clock or randomness. A part of ``kontinuum.dht.node``.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
 from math import inf
@@ -24,7 +25,17 @@ from typing import TYPE_CHECKING
 from kontinuum.base.errors import MisuseError
 from kontinuum.dht.config import ALPHA, SLOW_AFTER_S, K
 from kontinuum.dht.prefixes import cap_prefix
-from kontinuum.dht.search_path import ANSWERED, FAILED, LATE, NEW, SLOW, WAITING, Candidate, Path
+from kontinuum.dht.search_path import (
+    ANSWERED,
+    FAILED,
+    LATE,
+    NEW,
+    PREFIX_PEERS_MAX,
+    SLOW,
+    WAITING,
+    Candidate,
+    Path,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,9 +61,6 @@ instead takes twice as long and finds nobody more (docs/dht.md)."""
 SHELLS = 4
 """Parts of a region that an extended search looks into, each half as large as the one before. What is
 further inside is left to the crowd. Our choice: k / 16 honest peers are expected there."""
-
-PREFIX_PEERS_MAX = 2
-"""Peers of one /24 or /48 that count among the closest. Our choice: go-libp2p allows two in a bucket."""
 
 EQUAL_BITS = 2
 """Peers whose distances differ by at most so many bits are about equally useful: the faster tier is asked
@@ -157,12 +165,17 @@ class Search:
         self, peer_id: PeerId, closer: Sequence[Peer], now: float, ip: str | None = None
     ) -> list[Peer]:
         """A peer answered and named others. ``ip`` is where it was seen, if that is known."""
+        asked = self._asked.get(peer_id)
+        in_time = asked is not None and asked.state == WAITING
         candidate = self._ended(peer_id, ANSWERED)
         if candidate is None:
             return []
         self._answered.setdefault(peer_id, candidate)
-        if ip is not None and self._settings.prefix_caps:
-            candidate.prefix = cap_prefix(ip)
+        if ip is not None and self._settings.prefix_caps and (prefix := cap_prefix(ip)) != candidate.prefix:
+            candidate.prefix = prefix
+            in_time = False
+            for path in self._paths:
+                path.crowded = True
         if len(closer) > self._settings.k:
             place = self.place
             closer = sorted(closer, key=lambda peer: peer.key ^ place)[: self._settings.k]
@@ -170,7 +183,8 @@ class Search:
         nearest = path.distances[:1]
         self._learn(path, closer, peer_id, candidate.hop + 1)
         path.barren = path.barren + 1 if path.distances[:1] == nearest else 0
-        return self._advance(now)
+        self._widen(path)
+        return self._advance(now, path if in_time else None)
 
     def failed(self, peer_id: PeerId, now: float) -> list[Peer]:
         """There will be no answer of that peer."""
@@ -228,6 +242,8 @@ class Search:
     def set_alpha(self, alpha: int) -> None:
         """Keep so many requests of each path in flight from now on."""
         self._alpha = alpha
+        for path in self._paths:
+            self._widen(path)
 
     def finish(self) -> None:
         """The caller knows enough: nobody is asked any more, and answers change nothing."""
@@ -258,8 +274,12 @@ class Search:
         """Those asked, the first first; who has answered meanwhile is skipped."""
         self._slow: deque[Candidate] = deque()
         self._paths = [Path(index, self._settings.peers_max) for index in range(self._settings.paths)]
+        first = self._paths[0]
+        self._learn(first, peers, None, 1)
+        for path in self._paths[1:]:
+            path.begin_with(first)
         for path in self._paths:
-            self._learn(path, peers, None, 1)
+            self._widen(path)
 
     def _begin_next(self) -> None:
         """Look for the next place, with all that have answered and our own table, but without who did not."""
@@ -287,8 +307,8 @@ class Search:
         if path.closed:
             return
         place, target, core = self.place, self.target, self._core
-        known, asked, local = path.known, self._asked, self._local
-        capped = self._settings.prefix_caps
+        known, distances, asked, local = path.known, path.distances, self._asked, self._local
+        capped, peers_max = self._settings.prefix_caps, path.peers_max
         for peer in peers:
             peer_id = peer.peer_id
             have = known.get(peer_id)
@@ -297,30 +317,38 @@ class Search:
                     have.peer = peer  # A newer contact of the same peer: perhaps it has moved.
                 continue
             distance = peer.key ^ place
-            if peer_id == local or not path.reaches(distance) or (core and peer.key ^ target < core):
+            at = bisect_left(distances, distance)
+            if at >= peers_max or peer_id == local or (core and peer.key ^ target < core):
                 continue
             candidate = asked.get(peer_id)
             if candidate is None:
                 prefix = cap_prefix(peer.ip) if capped and peer.ip is not None else None
-                candidate = Candidate(peer, distance, via, path.index, hop, prefix)
+                candidate = Candidate(peer, distance, via, hop, prefix)
             elif candidate.state == FAILED:
                 continue
-            path.add(candidate)
+            path.add(candidate, at)
 
-    def _advance(self, now: float) -> list[Peer]:
-        """Decide what comes next. All else only notes what happened."""
+    def _advance(self, now: float, changed: Path | None = None) -> list[Peer]:
+        """Decide what comes next. All else only notes what happened.
+
+        Args:
+            now: The time.
+            changed: If all that happened is that somebody answered in time, the path that had asked him.
+        """
         if self.done:
             return []
         self._now = now
         out: list[Peer] = []
         while not out and not self.done:
             for path in self._paths:
-                self._look(path)
+                if changed is None or path is changed or not path.is_as_it_was():
+                    self._look(path)
             self._ask_in_turn(now, out)
-            if not all(path.done for path in self._paths) or self._hopes():
+            if any(path.blocker is not None for path in self._paths) or self._hopes():
                 break
             if self._places:
                 self._begin_next()
+                changed = None
             else:
                 self.done = True
         return out
@@ -329,42 +357,43 @@ class Search:
         """Nobody at all has answered yet, but somebody still may: better late than never."""
         return not self._answered and any(each.state == LATE for each in self._asked.values())
 
-    def _look(self, path: Path) -> None:
-        """See whether a path is done, and whom it would ask if there is room in flight."""
-        left, capped = self._settings.k, self._settings.prefix_caps
-        room = path.in_flight < self._width(path)
+    def _look(self, path: Path) -> None:  # noqa: C901 -- calls would double its time
+        """See whom a path waits for, and whom it would ask if there is room in flight."""
+        room = path.has_room
+        left, crowded = self._settings.k, path.crowded and self._settings.prefix_caps
+        blocker: Candidate | None = None
+        fresh: list[Candidate] = []
         prefixes: dict[str, int] = {}
-        path.done, path.fresh = True, []
         for candidate in path.order:
-            if left == 0:
-                break
             state = candidate.state
             if state == LATE:
                 continue
-            prefix = candidate.prefix
-            if capped and prefix is not None:
+            if crowded and (prefix := candidate.prefix) is not None:
                 used = prefixes.get(prefix, 0)
                 if used >= PREFIX_PEERS_MAX:
                     continue
                 prefixes[prefix] = used + 1
-            if state == ANSWERED:
-                left -= 1
-                continue
-            path.done = False
-            if not room:
-                break
-            if state == SLOW:
-                continue  # It may fail: whoever comes after it is asked meanwhile.
+            if state != ANSWERED:
+                if blocker is None:
+                    blocker = candidate
+                if not room:
+                    break
+                if state == SLOW:
+                    continue  # It may fail: whoever comes after it is asked meanwhile.
+                if state == NEW:
+                    fresh.append(candidate)
             left -= 1
-            if state == NEW:
-                path.fresh.append(candidate)
+            if left == 0:
+                break
+        path.blocker, path.fresh, path.saw_fresh = blocker, fresh, room
 
-    def _width(self, path: Path) -> int:
-        """Requests in flight: alpha, until so many answers in a row named nobody nearer than the nearest.
+    def _widen(self, path: Path) -> None:
+        """Say how many requests the path keeps in flight.
 
-        Then all of the k closest are asked at once, as Kademlia 2002, section 2.3, has it.
+        Alpha, until so many answers in a row named nobody nearer than the nearest. Then all of the k closest
+        are asked at once, as Kademlia 2002, section 2.3, has it.
         """
-        return self._settings.k if path.barren >= self._alpha else self._alpha
+        path.width = self._settings.k if path.barren >= self._alpha else self._alpha
 
     def _ask_in_turn(self, now: float, out: list[Peer]) -> None:
         """Each path asks one peer after the other, so that none of them takes the best of all."""
@@ -372,7 +401,7 @@ class Search:
         while busy:
             busy = False
             for path in self._paths:
-                if path.in_flight < self._width(path) and (candidate := self._choose(path)) is not None:
+                if path.has_room and (candidate := self._choose(path)) is not None:
                     self._ask(path, candidate, now)
                     out.append(candidate.peer)
                     busy = True
@@ -397,9 +426,8 @@ class Search:
         return fresh.pop(best)
 
     def _ask(self, path: Path, candidate: Candidate, now: float) -> None:
-        candidate.state = WAITING
+        candidate.state, candidate.path, candidate.asked_at = WAITING, path.index, now
         self._asked[candidate.peer.peer_id] = candidate
-        candidate.asked_at = now
         self._waiting.append(candidate)
         self.requests += 1
         path.in_flight += 1

@@ -16,20 +16,22 @@ NEW, WAITING, SLOW, LATE, ANSWERED, FAILED = range(6)
 """Not asked; asked a moment ago; so long ago that somebody else is asked meanwhile; so long ago that the end
 does not wait for it; and the two ends."""
 
+PREFIX_PEERS_MAX = 2
+"""Peers of one /24 or /48 that count among the closest. Our choice: go-libp2p allows two in a bucket."""
+
 
 class Candidate:
     """A peer that a path has heard of."""
 
     __slots__ = ("asked_at", "distance", "hop", "path", "peer", "prefix", "state", "tier", "via")
 
-    def __init__(  # noqa: PLR0917 -- made twenty times for each answer
-        self, peer: Peer, distance: int, via: PeerId | None, path: int, hop: int, prefix: str | None
-    ) -> None:
+    def __init__(self, peer: Peer, distance: int, via: PeerId | None, hop: int, prefix: str | None) -> None:
         self.peer = peer
         self.distance = distance
         self.via = via
         """Who named it to this path first; ``None`` for our own table."""
-        self.path = path
+        self.path = -1
+        """The path that asks it."""
         self.hop = hop
         self.prefix = prefix
         """Its neighbourhood, if that is capped."""
@@ -44,20 +46,28 @@ class Path:
 
     ``order`` never holds a failed one. Once some path asks a peer, its candidate takes the place of those of
     the other paths, so that all of them see what becomes of it: see :meth:`adopt`.
+
+    Args:
+        index: Its number.
+        peers_max: How many candidates it remembers.
     """
 
     __slots__ = (
         "asked",
         "barren",
+        "blocker",
         "closed",
+        "crowded",
         "distances",
-        "done",
         "fresh",
         "in_flight",
         "index",
         "known",
         "order",
         "peers_max",
+        "prefixes",
+        "saw_fresh",
+        "width",
     )
 
     def __init__(self, index: int, peers_max: int) -> None:
@@ -67,38 +77,74 @@ class Path:
         self.order: list[Candidate] = []
         self.distances: list[int] = []
         """Of ``order``."""
+        self.prefixes: dict[str, int] = {}
+        """How many of each network it has heard of."""
+        self.crowded = False
+        """They may be more of one network than may count."""
         self.fresh: list[Candidate] = []
         """Whom it would ask next."""
+        self.saw_fresh = False
+        """There was room in flight when it was looked at last, so that ``fresh`` is all there is."""
+        self.blocker: Candidate | None = None
+        """The nearest of those that its end waits for, when it was looked at last; ``None``: it is done."""
         self.asked = 0
         self.barren = 0
         """Answers in a row that brought nobody nearer than the nearest known."""
         self.in_flight = 0
-        self.done = False
-        """As far as it can see, the k closest have answered."""
+        self.width = 0
+        """How many may be in flight."""
         self.closed = False
         """It has asked as many as it may."""
 
-    def reaches(self, distance: int) -> bool:
-        """A candidate at ``distance`` would be remembered."""
-        return len(self.distances) < self.peers_max or distance < self.distances[-1]
+    def add(self, candidate: Candidate, at: int) -> None:
+        """Remember one that is not known yet; the farthest goes if there is no room.
 
-    def add(self, candidate: Candidate) -> None:
-        """Remember one that is not known yet; the farthest goes if there is no room."""
-        at = bisect_left(self.distances, candidate.distance)
+        Args:
+            candidate: It has not failed.
+            at: Its place in ``distances``, below ``peers_max``.
+        """
         self.distances.insert(at, candidate.distance)
         self.order.insert(at, candidate)
         self.known[candidate.peer.peer_id] = candidate
+        if (prefix := candidate.prefix) is not None:
+            self.prefixes[prefix] = number = self.prefixes.get(prefix, 0) + 1
+            if number > PREFIX_PEERS_MAX:
+                self.crowded = True
         if len(self.order) > self.peers_max:
             self.distances.pop()
             del self.known[self.order.pop().peer.peer_id]
 
+    def begin_with(self, other: "Path") -> None:
+        """Know the same candidates as ``other``, who has asked none of them."""
+        self.known = other.known.copy()
+        self.prefixes = other.prefixes.copy()
+        self.crowded = other.crowded
+        self.order = other.order.copy()
+        self.distances = other.distances.copy()
+
+    @property
+    def has_room(self) -> bool:
+        """One request more may be in flight."""
+        return self.in_flight < self.width
+
+    def is_as_it_was(self) -> bool:
+        """Whether there is nothing new to see, if all that happened is that somebody answered in time.
+
+        Somebody else is still waited for, and who may be asked next is known or cannot be asked.
+        """
+        blocker = self.blocker
+        waited_for = blocker is not None and blocker.state <= WAITING and not self.closed
+        return waited_for and (self.saw_fresh or not self.has_room)
+
     def adopt(self, asked: Candidate) -> None:
         """Another path asks this peer: if we have heard of it too, its candidate is ours from now on."""
         own = self.known.get(asked.peer.peer_id)
-        if own is not None:
+        if own is not None and own is not asked:
             own.state = WAITING  # It may be among the fresh ones still.
             self.order[self._index(own)] = asked
             self.known[asked.peer.peer_id] = asked
+            if self.blocker is own:
+                self.blocker = asked
 
     def drop(self, candidate: Candidate) -> None:
         """Forget one that failed."""
