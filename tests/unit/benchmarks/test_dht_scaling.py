@@ -16,11 +16,11 @@ FOLDER = Path(__file__).parents[3] / "benchmarks"
 def scaling():
     """The module under test, loaded from its file: ``benchmarks`` is no package."""
     modules = {}
-    for name in ("dht_memory", "dht_scaling"):
+    for name in ("dht_memory", "dht_scaling_report"):
         spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
         modules[name] = sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(modules[name])
-    yield modules["dht_scaling"]
+    yield modules["dht_scaling_report"]
     for name in modules:
         del sys.modules[name]
 
@@ -64,6 +64,8 @@ def report():
         "hops": [{"nodes": nodes, "hops_mean": math.log10(nodes), **hops} for nodes in (100, 1000, 10_000)],
         "fit": {"base": 0.0, "per_doubling": math.log10(2), "deviation": 0.01},
         "hops_at_10m": 7.0,
+        "churn_nodes": 1000,
+        "python": "3.11",
         "churn": [{"session_median_s": session, **churn} for session in (None, 3600.0)],
     }
 
@@ -90,14 +92,12 @@ def test_every_plot_is_an_svg(scaling, report):
         assert plot.file() == again[name].file()
 
 
-def test_the_tables_say_what_was_measured(scaling, report):
+def test_the_page_says_what_was_measured(scaling, report):
     """
-    The seed document's figures stand beside ours; the sum leaves out what is no part of it.
+    The seed document's figures stand beside ours; the sum leaves out what is no part of it; plots are linked.
     """
-    seed = scaling.seed_table(report)
-    assert "7.0, extrapolated" in seed
-    assert "5 KiB" in seed
-    assert "4.00 at 10,000" in seed
-    assert "at 10,000,000: 7.0" in scaling.hop_table(report)
-    assert "no churn" in scaling.churn_table(report)
-    assert "1 h sessions" in scaling.churn_table(report)
+    page = scaling.page(report)
+    for words in ("**7.0 hops**", "| 5 KiB |", "| 13.3 | 4.00 |", "| no churn |", "| 1 h |", "(1 KiB)"):
+        assert words in page, words
+    for name in scaling.plots(report):
+        assert f"](images/{name}.svg)" in page

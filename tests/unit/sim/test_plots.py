@@ -73,6 +73,7 @@ def test_ticks_are_short(value, unit, words):
         (Axis("x", Unit.BYTES), [0, 1 << 20], (0, 1 << 18, 1 << 19, 3 << 18, 1 << 20)),
         (Axis("x", Unit.COUNT), [0, 2], (0, 1, 2)),
         (Axis("x", log=True), [100, 10_000], (100, 200, 500, 1000, 2000, 5000, 10_000)),
+        (Axis("x", Unit.BYTES, log=True), [1 << 10, 1 << 30], (1 << 10, 1 << 15, 1 << 20, 1 << 25, 1 << 30)),
         (Axis("x", log=True, high=1e7), [100], (1e2, 1e3, 1e4, 1e5, 1e6, 1e7)),
     ],
 )

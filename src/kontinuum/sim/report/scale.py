@@ -6,7 +6,7 @@ Pure:    no I/O, clock or randomness.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from kontinuum.sim.report.units import Unit
@@ -22,6 +22,9 @@ NARROW = 1e-6
 
 CLOCK_STEPS_S = (60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 """Steps between ticks of a time axis of more than some minutes, in seconds. Beyond: whole days."""
+
+
+_Series = Callable[[float, float], list[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,26 +82,40 @@ def fit(axis: Axis, values: Iterable[float]) -> Scale:
 def _fit_log(axis: Axis, low: float, high: float) -> Scale:
     if high <= low * (1 + NARROW):
         low, high = low / 2, high * 2
-    marks = _series(low, high, (1, 2, 5))
-    begin = (
-        low if axis.low is not None else max((mark for mark in marks if mark <= low * 1.000001), default=low)
-    )
-    end = (
-        high
-        if axis.high is not None
-        else min((mark for mark in marks if mark >= high * 0.999999), default=high)
-    )
-    for series in ((1, 2, 5), (1, 3), (1,)):
-        ticks = [t for t in _series(begin, end, series) if begin * 0.999999 <= t <= end * 1.000001]
+    series = _BINARY if axis.unit is Unit.BYTES else _DECIMAL
+    marks = series[0](low, high)
+    begin = low if axis.low is not None else max(mark for mark in marks if mark <= low * 1.000001)
+    end = high if axis.high is not None else min(mark for mark in marks if mark >= high * 0.999999)
+    for every in series:
+        ticks = [mark for mark in every(begin, end) if begin * 0.999999 <= mark <= end * 1.000001]
         if len(ticks) <= TICKS_WANTED + 2:
             break
     skip = math.ceil(len(ticks) / TICKS_MAX) or 1
     return Scale(begin, end, log=True, ticks=tuple(ticks[::skip]))
 
 
-def _series(low: float, high: float, digits: Sequence[int]) -> list[float]:
-    first, last = math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1
-    return [digit * 10.0**power for power in range(first, last + 1) for digit in digits]
+def _digits(*digits: int) -> _Series:
+    """Return what lists those digits of every decade around some bounds."""
+
+    def series(low: float, high: float) -> list[float]:
+        first, last = math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1
+        return [digit * 10.0**power for power in range(first, last + 1) for digit in digits]
+
+    return series
+
+
+def _powers(base: int) -> _Series:
+    """Return what lists the powers of ``base`` around some bounds."""
+
+    def series(low: float, high: float) -> list[float]:
+        first, last = math.floor(math.log(low, base)) - 1, math.ceil(math.log(high, base)) + 1
+        return [float(base) ** power for power in range(first, last + 1)]
+
+    return series
+
+
+_DECIMAL = (_digits(1, 2, 5), _digits(1, 3), _digits(1))
+_BINARY = (_powers(2), _powers(4), _powers(32), _powers(1024))
 
 
 def _step(span: float, unit: Unit) -> float:
