@@ -304,9 +304,9 @@ are the same on every machine.
 
 ## Hops
 
-Networks that have run for long, {report["hops"][0]["lookups"]:,} lookups of random peers in each. Hops are the
-longest chain of peers, each named by the one before, from the asker's table to a peer that was found. Latency is
-that between hosts all over the world, until the 20 closest have answered.
+Networks that have run for long, {report["hops"][0]["lookups"]:,} lookups of random peers in each. Hops are
+the longest chain of peers, each named by the one before, from the asker's table to a peer that was found.
+Latency is that between hosts all over the world, until the 20 closest have answered.
 
 {hop_table(report)}
 
