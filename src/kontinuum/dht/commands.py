@@ -18,7 +18,7 @@ from kontinuum.dht.operations import (
     Surroundings,
 )
 from kontinuum.dht.responder import PLACE_BYTES
-from kontinuum.dht.search import Search, SearchSettings
+from kontinuum.dht.search import SEARCH_PEERS_MAX, Search, SearchSettings
 from kontinuum.messages.kad import KadMessage, KadRecord, MessageType
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class Commands:
             now + command.timeout_s,
             key=key,
             count=command.count,
+            quorum=self._parts.config.quorum,
             local=self._parts.records.providers(key, at),
             check=self._check_providers,
         )
@@ -127,6 +128,7 @@ class Commands:
             paths=self._paths,
             slow_after_s=parts.config.slow_after_s,
             prefix_caps=parts.config.defences.prefix_caps,
+            peers_max=max(SEARCH_PEERS_MAX, 2 * k),
         )
         seeds = parts.table.closest(target, max(k, SEEDS_PER_SEARCH))
         tier_of = self._tier_of if parts.config.tiers else None
@@ -142,6 +144,7 @@ class Commands:
             k=parts.adaptation.k,
             validators=parts.validators,
             density=self._radius,
+            near=parts.density.radius,
             validate=defences.validate_records,
             newest=defences.newest_of_several,
             sender=self.sender,

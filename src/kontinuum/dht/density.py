@@ -55,6 +55,10 @@ CHANCE_MIN = 1e-4
 honest lookups are, and 1 in 1,000 is promised (tests/properties/test_dht_density.py); each costs some hundred
 requests more. Of crowds that leave no honest peer among the k closest, fewer than 1 in 100 stays below it."""
 
+NEAR_FACTOR = 2
+"""How much farther than expected a peer may be and still count as one of the closest. Our choice: density
+varies by less from place to place, and the estimate is wrong by less."""
+
 _SPACE = 1 << KEY_BITS
 
 
@@ -80,6 +84,14 @@ class Density:
     def estimate(self) -> float | None:
         """Peers in the network, without us; ``None`` before enough was seen."""
         return _size(self._observations)
+
+    def radius(self, count: int) -> int | None:
+        """The distance within which ``count`` peers are next to a key, with room for chance.
+
+        ``None`` while the size of the network is not known.
+        """
+        size = self.estimate()
+        return None if size is None else min(_SPACE - 1, int(NEAR_FACTOR * count / size * _SPACE))
 
     def suspicious(self, target: KadKey, distances: Sequence[int]) -> int | None:
         """Whether the peers found closest to ``target`` are nearer to it than chance would have them.

@@ -38,6 +38,9 @@ HOLDERS_MAX = 64
 hundred
 ids ground next to a key, the honest peers behind them still get it."""
 
+HOLDERS_MIN = 3
+"""Peers that must keep a record before it counts as published, unless there are fewer. Our choice."""
+
 Want = tuple["Peer", KadMessage]
 """Send this peer that message."""
 
@@ -50,6 +53,8 @@ class Surroundings:
     validators: Validators
     density: Callable[[KadKey, Sequence[Peer]], int | None]
     """Whether the peers closest to a target are too dense to be true, and up to which distance to go then."""
+    near: Callable[[int], int | None]
+    """The distance within which so many peers are the closest to a key, if the network's size is known."""
     validate: bool
     newest: bool
     """The newest of several counts, not the first."""
@@ -164,6 +169,16 @@ class Operation:
         search = self.search
         return search.outermost(HOLDERS_MAX) if self._extended else search.closest(self._around.k)
 
+    def _is_near(self, peer: Peer) -> bool:
+        """It is one of the closest to the target, as far as one can know: those on the way do not count.
+
+        Otherwise a few liars whom the search meets first would end it before any holder was asked.
+        """
+        radius = self._around.near(self._around.k)
+        if radius is not None:
+            return peer.key ^ self.search.target <= radius
+        return self.search.is_near(peer.peer_id)
+
     def _radius(self) -> int | None:
         """How far to search on, if what was found is too dense to be true."""
         return self._around.density(self.search.target, self.search.closest(self._around.k))
@@ -227,8 +242,8 @@ class GetOperation(Operation):
         self._quorum = quorum
         self._paths = min(paths, 2)
         self._best = local
-        self._answers: dict[PeerId, tuple[int, Valid | None]] = {}
-        """Who gave a valid record, on which path."""
+        self._answers: dict[PeerId, tuple[Peer, Valid | None]] = {}
+        """Who gave a valid record."""
         self._stale: dict[PeerId, None] = {}
         """Who gave none."""
         self._rejected = 0
@@ -248,15 +263,15 @@ class GetOperation(Operation):
                 self._rejected += 1
                 self._stale[peer_id] = None
                 return False
-        path = self.search.trace(peer_id)[1]
-        self._answers[peer_id] = path, valid
+        self._answers[peer_id] = arrived.peer, valid
         best = None if self._best is None else self._best[1]
         if self._best is None or (valid is not None and best is not None and valid.rank > best.rank):
             self._best = (record.value, valid)
         if not self._around.newest or valid is None or not valid.mutable:
             return True
-        paths = {path for path, _ in self._answers.values()}
-        return len(self._answers) >= self._quorum and len(paths) >= self._paths
+        near = [peer for peer, _ in self._answers.values() if self._is_near(peer)]
+        paths = {self.search.trace(peer.peer_id)[1] for peer in near}
+        return len(near) >= self._quorum and len(paths) >= self._paths
 
     def _searched(self) -> list[Want]:
         if not self._extended or self._answers:
@@ -272,7 +287,11 @@ class GetOperation(Operation):
         older = {peer_id for peer_id, (_, valid) in self._answers.items() if valid and valid.rank < best.rank}
         older |= self._stale.keys()
         repair = KadMessage(MessageType.PUT_VALUE, key=self._key, record=KadRecord(self._key, value))
-        return [(peer, repair) for peer in self._holders() if peer.peer_id in older]
+        # Whoever is farther away than all who have it need not have it.
+        target = self.search.target
+        farthest = max((peer.key ^ target for peer, _ in self._answers.values()), default=-1)
+        holders = [peer for peer in self._holders() if self.whole or peer.key ^ target <= farthest]
+        return [(peer, repair) for peer in holders if peer.peer_id in older]
 
     def _radius(self) -> int | None:
         return None if self._answers else super()._radius()
@@ -298,13 +317,18 @@ class PutOperation(Operation):
         self._refused: list[tuple[PeerId, Refusal]] = []
 
     @property
+    def enough(self) -> bool:
+        """Enough keep it for now: one could be lying, and one is soon gone."""
+        return len(self.kept) >= max(1, min(HOLDERS_MIN, len(self.kept) + len(self._refused)))
+
+    @property
     def key(self) -> bytes:
         """The key of the record, or of what is provided."""
         return self._store.key
 
     def _take(self, arrived: Arrived, _at: datetime) -> bool:
         message, peer_id = arrived.message, arrived.peer.peer_id
-        if message.type is self._store.type:
+        if self._waiting is not None and message.type is self._store.type:
             if message.refusal == Refusal.NONE:
                 self.kept.append(peer_id)
             else:
@@ -322,7 +346,7 @@ class PutOperation(Operation):
 class FindProvidersOperation(Operation):
     """Peers that provide a key."""
 
-    __slots__ = ("_asked", "_check", "_count", "_providers")
+    __slots__ = ("_asked", "_check", "_count", "_named", "_near", "_providers", "_quorum")
 
     def __init__(
         self,
@@ -332,6 +356,7 @@ class FindProvidersOperation(Operation):
         *,
         key: bytes,
         count: int,
+        quorum: int,
         local: Sequence[Peer],
         check: Callable[[KadMessage, datetime], Sequence[Peer]],
     ) -> None:
@@ -342,16 +367,26 @@ class FindProvidersOperation(Operation):
         self._check = check
         self._providers = {peer.peer_id: peer for peer in local}
         self._asked: dict[PeerId, None] = {}
+        self._named: dict[PeerId, int] = {}
+        """How many named each of them: those whom most know come first."""
+        self._near = 0
+        """Peers close to the key that named some."""
+        self._quorum = quorum
 
     def _take(self, arrived: Arrived, at: datetime) -> bool:
         if arrived.message.type is not MessageType.GET_PROVIDERS:
             return False
         self._asked[arrived.peer.peer_id] = None
-        for provider in self._check(arrived.message, at):
+        providers = self._check(arrived.message, at)
+        for provider in providers:
             known = self._providers.get(provider.peer_id)
             if known is None or provider.replaces(known):
                 self._providers[provider.peer_id] = provider
-        return len(self._providers) >= self._count
+            self._named[provider.peer_id] = self._named.get(provider.peer_id, 0) + 1
+        if providers and self._is_near(arrived.peer):
+            self._near += 1
+        # One who names twenty strangers must not end the search: nothing but others shows that they provide.
+        return self._near >= self._quorum and len(self._providers) >= self._count
 
     def _searched(self) -> list[Want]:
         if not self._extended or self._providers:
@@ -361,7 +396,9 @@ class FindProvidersOperation(Operation):
         )
 
     def _end(self, *, complete: bool) -> None:
-        providers = tuple(self._providers.values())[: self._count]
+        named = self._named
+        ranked = sorted(self._providers.values(), key=lambda peer: -named.get(peer.peer_id, 0))
+        providers = tuple(ranked[: self._count])
         self.outcome = Peers(providers, self.search.hops, self.search.requests, complete)
 
 

@@ -157,6 +157,16 @@ class Search:
         """Who was asked for places where we have looked already."""
         self._begin(seeds)
 
+    @property
+    def k(self) -> int:
+        """How many peers it is after."""
+        return self._settings.k
+
+    def is_near(self, peer_id: PeerId) -> bool:
+        """Whether a peer that was asked is one of the k closest that its path knows."""
+        candidate = self._asked.get(peer_id) or self._past[peer_id]
+        return self._paths[candidate.path].rank(candidate.distance) < self._settings.k
+
     def start(self, now: float) -> list[Peer]:
         """Whom to ask first."""
         return self._advance(now)

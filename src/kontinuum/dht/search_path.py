@@ -96,6 +96,10 @@ class Path:
         self.closed = False
         """It has asked as many as it may."""
 
+    def rank(self, distance: int) -> int:
+        """How many that it knows are nearer than that."""
+        return bisect_left(self.distances, distance)
+
     def add(self, candidate: Candidate, at: int) -> None:
         """Remember one that is not known yet; the farthest goes if there is no room.
 
