@@ -56,12 +56,16 @@ class Replication:
         self._local = parts.key
         self._table = parts.table
         self._records = parts.records
-        self._k = parts.config.k
+        self._adaptation = parts.adaptation
         self._queue: deque[tuple[bytes, Peer]] = deque(maxlen=QUEUE_MAX)
         self._settled = False
         """Before that everybody whom we know seems to be close to everything that we hold."""
         self._look_at = 0.0
         self._turn_at: float | None = None
+
+    @property
+    def _k(self) -> int:
+        return self._adaptation.k
 
     def start(self, now: float) -> None:
         """Time begins."""
@@ -80,13 +84,16 @@ class Replication:
 
     def left(self, peer: Peer, now: float) -> None:
         """``peer`` is gone: who takes what it held?"""
+        doubtful = self._table.doubtful()
         for key, place in self._held_around(peer):
             closest = self._table.closest(place, self._k)
             if not closest or not self._responsible(place, closest):
                 continue
-            if len(closest) < self._k or place ^ peer.key < place ^ closest[-1].key:
-                # It was among the k closest, so the last of them is new.
-                self._send(key, closest[-1:], now)
+            edge = place ^ closest[-1].key
+            if len(closest) < self._k or place ^ peer.key < edge:
+                # It was among the k closest, as were those in doubt, which are not named any more either.
+                gone = 1 + sum(place ^ doubted.key < edge for doubted in doubtful)
+                self._send(key, closest[-gone:], now)
 
     def handle_timeout(self, now: float) -> list[tuple[bytes, Peer]]:
         """What to send now, and to whom."""
