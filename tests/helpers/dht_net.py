@@ -22,6 +22,8 @@ class Net:
     def __init__(self, numbers=(), **settings):
         self.now = 0.0
         self.dead = set()
+        self.cut = set()
+        """Those who live, and whose line is dead."""
         self.machines = {}
         self.completed = {}
         self.steps = []
@@ -121,7 +123,7 @@ class Net:
 
     def _ask(self, number, ask):
         other = self._by_id.get(ask.peer.peer_id)
-        if other is None or other in self.dead:
+        if other is None or other in self.dead or {number, other} & self.cut:
             self._later(ask.timeout_s, number, ev.Failed(ask.request, ev.Failure.TIMEOUT))
             return
         message = self.intercept(other, ask) if self.intercept else None

@@ -64,9 +64,11 @@ class Joining:
         self._asked -= 1
         return self._next(now)
 
-    def lost(self, now: float) -> None:
-        """The table is empty: everybody whom we knew is gone."""
+    def lost(self, known: Sequence[Peer], now: float) -> None:
+        """Nobody whom we know answers any more. ``known``: whom to try again beside those of the start."""
         if self.state is State.JOINED:
+            candidates = {peer.peer_id: peer for peer in (*self._candidates, *known)}
+            self._candidates = tuple(candidates.values())[:CANDIDATES_MAX]
             self.state = State.UNREACHABLE if self._candidates else State.ALONE
             self._wait(now)
 

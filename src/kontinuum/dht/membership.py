@@ -31,6 +31,10 @@ PINGS_MAX = 64
 PINGS_PER_PREFIX_MAX = 4
 """Of these, into one /24 or /48, so that a network of dead peers cannot take all places. Our choice."""
 
+SILENCE_PEERS = 8
+"""Different peers of the table that fail, with no answer of anybody between, before we take our own line for
+dead. Our choice: half of a network may die, and still one of eight answers."""
+
 RECHECK_EVERY_S = 20.0
 """Seconds between two looks for peers that failed when last asked. Our choice: the dead are gone after three
 of them, so that records find new holders within two minutes."""
@@ -61,9 +65,16 @@ class Membership:
         self._pings: dict[PeerId, str | None] = {}
         """Peers that are pinged, and the network that each counts to."""
         self._recheck_at: float | None = None
+        self._failed: dict[PeerId, None] = {}
+        """Peers of the table that failed since somebody answered last."""
         self._met: dict[PeerId, str | None] | None = None
         """While we look around: who has answered in lookups, and from where."""
         self._per_prefix: dict[str, int] = {}
+
+    @property
+    def silence(self) -> bool:
+        """Nobody answers: several peers of the table failed one after the other, or all there are."""
+        return len(self._failed) >= max(1, min(SILENCE_PEERS, len(self._table)))
 
     def look_around(self) -> None:
         """From now until :meth:`settle` only those come in who stand at the end of a lookup of ours.
@@ -78,9 +89,14 @@ class Membership:
         self._met = None
 
     def found(self, peers: Iterable[Peer], now: float) -> list[Peer]:
-        """These stood at the end of a lookup of ours."""
+        """These stood at the end of a lookup by which we look around."""
         met = self._met or {}
-        return [ping for peer in peers for ping in self._offer(peer, met.get(peer.peer_id, peer.ip), now)]
+        return [
+            ping
+            for peer in peers
+            if peer.serves and peer.peer_id in met
+            for ping in self._offer(peer, met[peer.peer_id], now)
+        ]
 
     def consider(self, peer: Peer, ip: str | None, now: float) -> list[Peer]:
         """``peer`` came by itself: may it come in?"""
@@ -95,6 +111,7 @@ class Membership:
     ) -> list[Peer]:
         """``peer`` answered a request of ours; ``searched``: in a lookup, to which others had led us."""
         self._pinged(peer.peer_id)
+        self._failed.clear()
         pings: list[Peer] = []
         entry = self._table.get(peer.peer_id)
         if entry is None and searched and self._met is not None:
@@ -108,6 +125,10 @@ class Membership:
         """``peer`` did not answer a request of ours."""
         self._pinged(peer.peer_id)
         known = peer.peer_id in self._table
+        if known:
+            self._failed[peer.peer_id] = None
+            if self.silence:
+                return []  # They may all live, and our own line be dead.
         if known and self._recheck_at is None:
             self._recheck_at = now + RECHECK_EVERY_S
         candidate = self._table.failed(peer.peer_id, now)

@@ -23,7 +23,7 @@ from kontinuum.base.errors import PeerError
 from kontinuum.dht import events as ev
 from kontinuum.dht.adaptive import Adaptation
 from kontinuum.dht.commands import Commands
-from kontinuum.dht.config import OPERATION_TIMEOUT_S
+from kontinuum.dht.config import K_MAX, OPERATION_TIMEOUT_S
 from kontinuum.dht.events import Failure, State
 from kontinuum.dht.figures import DhtFigures
 from kontinuum.dht.joining import Joining
@@ -53,6 +53,9 @@ if TYPE_CHECKING:
 
 OPERATIONS_MAX = 1024
 """Operations at once; further ones are refused. Our choice: each holds a search of some 100 kB at most."""
+
+UPKEEP_MAX = 16
+"""Operations of upkeep at once; what else is to be published waits. Our choice: some 150 requests at once."""
 
 
 class _Request:
@@ -148,6 +151,7 @@ class Dht:
         self._due: list[tuple[float, int]] = []
         """When operations want to be woken, with entries that do not hold any more."""
         self._upkeep = 0
+        self._upkeep_running = 0
         self._requests: dict[int, _Request] = {}
         self._request = 0
         self._out: list[Effect] = []
@@ -199,8 +203,9 @@ class Dht:
             heappop(self._due)
         due: list[float | None] = [self._due[0][0]] if self._due else []
         if self.state is State.JOINED:
-            parts = (self._membership, self._refreshing, self._publications, self._replication)
-            due += (part.next_deadline() for part in parts)
+            due += (part.next_deadline() for part in (self._membership, self._refreshing, self._replication))
+            if self._upkeep_running < UPKEEP_MAX:
+                due.append(self._publications.next_deadline())
         else:
             due.append(self._joining.next_deadline())
         return min((at for at in due if at is not None), default=None)
@@ -272,7 +277,7 @@ class Dht:
     def _on_left(self, peer: Peer, now: float) -> None:
         self._replication.left(peer, now)
         if not len(self.table):
-            self._joining.lost(now)
+            self._joining.lost((), now)
 
     def _ping(self, peers: Iterable[Peer], now: float) -> None:
         for peer in peers:
@@ -313,9 +318,9 @@ class Dht:
         self.adaptation.answered(now, event.rtt_s, known=peer.peer_id in self.table)
         if (ip := event.ip or peer.ip) is not None:
             self.parts.tiers.observe(ip, event.rtt_s, now)
-        if message.type is MessageType.PING and message.sender:
+        if message.sender:
             peer = self._newest(peer, message.sender, at)
-        if self.state is not State.JOINED:
+        if self.state is not State.JOINED and peer.serves:
             self._joining.answered()
             self._refreshing.all(now)
         searched = request.operation is not None
@@ -326,9 +331,7 @@ class Dht:
         if number is not None and (running := self._running.get(number)) is not None:
             if running.trace:
                 self._step(request, running, event.rtt_s)
-            closer, refused = self.parts.admission.check_all(
-                message.closer_peers, at, count_max=self.parts.adaptation.k
-            )
+            closer, refused = self.parts.admission.check_all(message.closer_peers, at, count_max=K_MAX)
             self.parts.counts["contacts_refused"] += refused
             self._want(number, running.machine.answered(Arrived(peer, ip, message, closer), now, at), now)
             self._moved(number, now)
@@ -344,7 +347,12 @@ class Dht:
             parts.adaptation.timed_out(now, known=known)
         elif event.reason is Failure.UNREACHABLE:
             parts.adaptation.unreachable(now, known=known)
-        self._ping(self._membership.failed(request.peer, now), now)
+        if event.reason is Failure.REFUSED:
+            self.table.seen(request.peer.peer_id, now)  # Busy, and therefore alive.
+        else:
+            self._ping(self._membership.failed(request.peer, now), now)
+            if self._membership.silence:  # It is we who are cut off, or everybody is gone.
+                self._joining.lost(self.table.oldest(), now)
         if request.candidate:
             self._ask_candidates(self._joining.ended(now), now)
         number = request.operation
@@ -430,7 +438,7 @@ class Dht:
             # Numbered below 0, where no command is.
             self._refresh = self._upkeep - 1
             self._run_upkeep(self._commands.find(place, now, deadline), now)
-        for key in self._publications.due(now):
+        for key in self._publications.due(now, max(0, UPKEEP_MAX - self._upkeep_running)):
             published = self._publications.get(key)
             if published is not None and published.value is not None:
                 self._run_upkeep(self._commands.store(key, published.value, now, deadline), now)
@@ -445,6 +453,7 @@ class Dht:
 
     def _run_upkeep(self, machine: Operation, now: float) -> None:
         self._upkeep -= 1
+        self._upkeep_running += 1
         self._run(self._upkeep, machine, None, now)
 
     # --- operations and requests ---
@@ -474,16 +483,17 @@ class Dht:
                 heappush(self._due, (due, number))
             return
         del self._running[number]
+        self._upkeep_running -= running.command is None
         search = running.machine.search
         if running.machine.whole:
-            distances = [search.target ^ peer.key for peer in search.closest(self.config.k)]
+            distances = [search.target ^ peer.key for peer in search.closest(search.k)]
             self.parts.density.observe(search.target, distances)
-        if isinstance(running.machine, PutOperation) and running.machine.kept:
+        if isinstance(running.machine, PutOperation) and running.machine.enough:
             self._publications.published(running.machine.key, now)
         if running.command is not None:
             self._out.append(ev.Completed(running.command.operation, running.machine.outcome))
         elif number == self._refresh:
-            self._ping(self._membership.found(search.closest(self.config.k), now), now)
+            self._ping(self._membership.found(search.closest(search.k), now), now)
             newcomer = not self._refreshing.settled
             self._refreshing.ended(now)
             if self._refreshing.settled:

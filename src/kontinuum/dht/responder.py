@@ -53,7 +53,7 @@ class Responder:
             MessageType.PING: self._ping,
         }
         self.own_contact = b""
-        """Our contact's bytes, which a reply to PING carries."""
+        """Our contact's bytes, which replies carry: who asks shall not go on with an old one."""
 
     def answer(self, request: Request, at: datetime, now: float) -> KadMessage | None:
         """The reply; ``None`` refuses the request without one."""
@@ -63,13 +63,20 @@ class Responder:
         return self._answers[message.type](request, at, now)
 
     def _find_node(self, request: Request, _at: datetime, _now: float) -> KadMessage:
-        return KadMessage(MessageType.FIND_NODE, closer_peers=self._closer(request))
+        closer = self._closer(request)
+        return KadMessage(MessageType.FIND_NODE, closer_peers=closer, sender=self.own_contact)
 
     def _get_value(self, request: Request, at: datetime, _now: float) -> KadMessage:
         key = request.message.key
         value = self._parts.records.get(key, at)
         record = None if value is None else KadRecord(key, value)
-        return KadMessage(MessageType.GET_VALUE, key=key, record=record, closer_peers=self._closer(request))
+        return KadMessage(
+            MessageType.GET_VALUE,
+            key=key,
+            record=record,
+            closer_peers=self._closer(request),
+            sender=self.own_contact,
+        )
 
     def _get_providers(self, request: Request, at: datetime, _now: float) -> KadMessage:
         key = request.message.key

@@ -4,7 +4,13 @@ import pytest
 
 from helpers.dht_peers import contact, key_pair, peer, peers
 from helpers.identities import contact_of
-from kontinuum.dht.membership import PINGS_MAX, PINGS_PER_PREFIX_MAX, RECHECK_EVERY_S, Membership
+from kontinuum.dht.membership import (
+    PINGS_MAX,
+    PINGS_PER_PREFIX_MAX,
+    RECHECK_EVERY_S,
+    SILENCE_PEERS,
+    Membership,
+)
 from kontinuum.dht.peer import Peer
 from kontinuum.dht.routing_table import FAILURES_MAX, RoutingTable
 from kontinuum.identity import KeyPair, Multiaddr
@@ -93,12 +99,14 @@ def test_what_a_peer_was_seen_at_counts_when_it_stands_at_the_end(table):
 
 def test_a_peer_in_doubt_is_asked_until_it_answers_or_goes(table):
     """Nothing else would ever ask it."""
-    members, doubted = membership(table), peer(1)
-    members.answered(doubted, doubted.ip, 0.0, 0.02)
+    members, doubted, living = membership(table), peer(1), peer(2)
+    for one in (doubted, living):
+        members.answered(one, one.ip, 0.0, 0.02)
     assert members.next_deadline() is None
     now = 10.0
     members.failed(doubted, now)
     for _ in range(FAILURES_MAX - 1):
+        members.answered(living, living.ip, now, 0.02)
         now = members.next_deadline()
         assert now is not None
         assert members.recheck(now - 1) == []
@@ -107,6 +115,22 @@ def test_a_peer_in_doubt_is_asked_until_it_answers_or_goes(table):
     assert doubted.peer_id not in table
     assert members.recheck(now + 2 * RECHECK_EVERY_S) == []
     assert members.next_deadline() is None
+
+
+def test_when_nobody_answers_nobody_goes(table):
+    """It may be our own line: failures of several peers without an answer between count for none of them."""
+    members = membership(table)
+    known = peers(SILENCE_PEERS + 4, 1)
+    for one in known:
+        members.answered(one, one.ip, 0.0, 0.02)
+    for now in (10.0, 20.0, 30.0, 40.0):
+        for one in known:
+            members.failed(one, now)
+    assert members.silence
+    gone = [one for one in known if one.peer_id not in table]
+    assert len(gone) < SILENCE_PEERS
+    members.answered(known[-1], known[-1].ip, 50.0, 0.02)
+    assert not members.silence
 
 
 def test_the_next_candidate_follows_one_that_is_dead():

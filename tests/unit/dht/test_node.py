@@ -257,6 +257,7 @@ def test_three_answers_on_one_path_are_not_enough():
         k=20,
         validators=net.machines[0].parts.validators,
         density=lambda _target, _closest: None,
+        near=lambda _count: None,
         validate=True,
         newest=True,
         sender=b"",
@@ -343,3 +344,21 @@ def test_after_a_timeout_the_next_deadline_is_later():
             machine_effects = machine.handle_timeout(net.now)
             due = machine.next_deadline()
             assert due is None or due > net.now, (due, net.now, machine_effects)
+
+
+def test_an_outage_of_our_own_line_costs_no_peer():
+    """Nobody answers for an hour; afterwards the node is back, the first one of a network as well."""
+    net = Net(range(12), refresh_interval_s=300.0)
+    net.start()
+    net.run(60)
+    before = len(net.machines[0].table)
+    others = set(range(1, 12))
+    net.cut = {0}
+    net.run(3600)
+    assert net.machines[0].state is ev.State.UNREACHABLE
+    assert all(net.machines[number].state is ev.State.JOINED for number in others)
+    net.cut = set()
+    net.run(600)
+    assert net.machines[0].state is ev.State.JOINED
+    assert len(net.machines[0].table) >= before - 1
+    assert sum(key_pair(0).peer_id in net.machines[number].table for number in others) >= 10

@@ -133,8 +133,10 @@ class Publications:
         self._by_key.pop(key, None)
         self._next = -inf
 
-    def due(self, now: float) -> list[bytes]:
+    def due(self, now: float, count_max: int = PUBLICATIONS_MAX) -> list[bytes]:
         """Keys to publish now, those that have waited for longest first; what is over is removed.
+
+        At most ``count_max`` of them; the others stay due.
 
         Each is due again by :meth:`published` after its interval, or else as PUBLISH_RETRY_S says.
         """
@@ -144,10 +146,11 @@ class Publications:
             self._end(key)
         due = [(known.due, key) for key, known in self._by_key.items() if known.due <= now]
         due.sort(key=lambda pair: pair[0])
-        for _, key in due:
+        keys = [key for _, key in due[:count_max]]
+        for key in keys:
             self.begun(key, now)
         self._next = -inf
-        return [key for _, key in due]
+        return keys
 
     def begun(self, key: bytes, now: float) -> None:
         """That key is being published just now; whether it comes about is not known yet."""
