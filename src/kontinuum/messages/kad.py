@@ -4,7 +4,7 @@ Source:   libp2p specs, kad-dht/README.md, "RPC messages"; field numbers of go-l
           Our page: docs/protocols/kad.md.
 Differs:  our extensions are fields from EXTENSION_FIELD_MIN on, which others skip. A field that may be there
           once is refused when it is there twice, where protobuf takes the last one.
-Bounds:   the KAD_* limits of ``kontinuum.wire.limits``.
+Bounds:   the KAD_* and PROTOBUF_* limits of ``kontinuum.wire.limits``.
 Trust:    input is hostile: any bytes give a message or a MalformedError. Contacts, keys, values and addresses
           are bytes here; who uses them checks them.
 Pure:     no I/O, clock or randomness.
@@ -229,8 +229,12 @@ def decode(data: bytes) -> KadMessage:  # noqa: C901  one branch for each field 
         WrongVersionError: Its type is one that we do not know.
         MalformedError: It is no message, or beyond a limit.
     """
-    kind = level = refusal = unknown = 0
-    key = sender = b""
+    unknown = 0
+    kind: int | None = None
+    level: int | None = None
+    refusal: int | None = None
+    key: bytes | None = None
+    sender: bytes | None = None
     record: KadRecord | None = None
     closer: list[KadPeer] = []
     providers: list[KadPeer] = []
@@ -255,9 +259,19 @@ def decode(data: bytes) -> KadMessage:  # noqa: C901  one branch for each field 
             refusal = _once(refusal, _number(number))
         else:
             unknown = _skipped(field, _MESSAGE_TAGS, unknown)
+    kind = kind or 0
     if kind >= len(_TYPES):
         raise WrongVersionError(f"a kad message of type {kind}, which we do not know")
-    return KadMessage(_TYPES[kind], key, record, tuple(closer), tuple(providers), level, sender, refusal)
+    return KadMessage(
+        _TYPES[kind],
+        key or b"",
+        record,
+        tuple(closer),
+        tuple(providers),
+        level or 0,
+        sender or b"",
+        refusal or 0,
+    )
 
 
 def decode_prefixed(data: bytes) -> KadMessage:
@@ -274,8 +288,11 @@ def decode_prefixed(data: bytes) -> KadMessage:
 
 
 def _decode_peer(data: bytes) -> KadPeer:
-    peer_id = contact = b""
-    connection = rtt_us = unknown = 0
+    unknown = 0
+    peer_id: bytes | None = None
+    contact: bytes | None = None
+    connection: int | None = None
+    rtt_us: int | None = None
     addresses: list[bytes] = []
     for field, octets, number in protobuf.fields(data):
         if field == _ADDRESS:
@@ -291,7 +308,7 @@ def _decode_peer(data: bytes) -> KadPeer:
             rtt_us = _once(rtt_us, _number(number))
         else:
             unknown = _skipped(field, _PEER_TAGS, unknown)
-    return KadPeer(peer_id, tuple(addresses), connection, contact, rtt_us)
+    return KadPeer(peer_id or b"", tuple(addresses), connection or 0, contact or b"", rtt_us or 0)
 
 
 _decode_remembered = lru_cache(PEERS_REMEMBERED_MAX)(_decode_peer)
@@ -302,8 +319,10 @@ def _decode_peer_once(data: bytes) -> KadPeer:
 
 
 def _decode_record(data: bytes) -> KadRecord:
-    key = value = time = b""
     unknown = 0
+    key: bytes | None = None
+    value: bytes | None = None
+    time: bytes | None = None
     for field, octets, _ in protobuf.fields(data):
         if field == _RECORD_KEY:
             key = _once(key, _limited(octets, KAD_KEY_BYTES_MAX, "key"))
@@ -314,7 +333,7 @@ def _decode_record(data: bytes) -> KadRecord:
         else:
             unknown = _skipped(field, _RECORD_TAGS, unknown)
     try:
-        return KadRecord(key, value, time.decode())
+        return KadRecord(key or b"", value or b"", (time or b"").decode())
     except UnicodeDecodeError:
         raise MalformedError("the time in a kad record is not UTF-8") from None
 
@@ -343,9 +362,9 @@ def _number(number: int) -> int:
     return number
 
 
-def _once(before: _Value, value: _Value) -> _Value:
-    """``value``, unless the field was there already; one that repeats a default changes nothing."""
-    if before:
+def _once(before: _Value | None, value: _Value) -> _Value:
+    """``value``, unless the field was there already, be it with its default."""
+    if before is not None:
         raise MalformedError("a kad message with a field twice that may be there once")
     return value
 

@@ -136,5 +136,10 @@ that skipping takes. More: refused."""
 PROTOBUF_VARINT_BYTES_MAX = 10
 """Bytes of a varint of protobuf: 64 bits, seven in each. protobuf.dev, "Encoding". Longer: refused."""
 
+PROTOBUF_FIELDS_MAX = 512
+"""Fields in one protobuf message, not counting those of messages in it. Our choice: the fullest kad message
+has 326 (both lists of peers, what may be there once, unknown ones). More: refused where the first of them
+begins, so that time goes by what a message may say and not by how often it says it."""
+
 PROTOBUF_FIELD_MAX = 2**29 - 1
 """Largest field number of protobuf. protobuf.dev, "Assigning Field Numbers". Larger: refused."""

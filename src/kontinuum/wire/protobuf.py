@@ -2,7 +2,7 @@
 
 Source:   https://protobuf.dev/programming-guides/encoding (wire types, varints, the order of fields).
 Differs:  a varint has one encoding, the shortest. Groups, which nobody has used since version 2, are refused.
-Bounds:   PROTOBUF_VARINT_BYTES_MAX, PROTOBUF_FIELD_MAX; how many fields are read, the caller bounds.
+Bounds:   PROTOBUF_VARINT_BYTES_MAX, PROTOBUF_FIELD_MAX; PROTOBUF_FIELDS_MAX fields in a message.
 Trust:    input is hostile; whatever is no message is a MalformedError.
 Pure:     no I/O, clock or randomness.
 """
@@ -10,7 +10,7 @@ Pure:     no I/O, clock or randomness.
 from collections.abc import Iterator
 
 from kontinuum.wire.errors import MalformedError
-from kontinuum.wire.limits import PROTOBUF_FIELD_MAX, PROTOBUF_VARINT_BYTES_MAX
+from kontinuum.wire.limits import PROTOBUF_FIELD_MAX, PROTOBUF_FIELDS_MAX, PROTOBUF_VARINT_BYTES_MAX
 
 VARINT, FIXED64, OCTETS, FIXED32 = 0, 1, 2, 5
 """Wire types: how long a field is. 3 and 4 were groups, and there are no others."""
@@ -25,7 +25,7 @@ def tag(field: int, wire_type: int) -> int:
     return field << 3 | wire_type
 
 
-def fields(data: bytes) -> Iterator[tuple[int, bytes, int]]:  # noqa: C901  calls would double its time
+def fields(data: bytes) -> Iterator[tuple[int, bytes, int]]:  # noqa: C901, PLR0912  calls would double its time
     """Each field of a message in turn: its tag; what it holds if it is OCTETS; its number if it is a VARINT.
 
     Of fixed-size fields, which no message of ours has, only the tag is told.
@@ -35,7 +35,9 @@ def fields(data: bytes) -> Iterator[tuple[int, bytes, int]]:  # noqa: C901  call
     """
     position, end = 0, len(data)
     try:
-        while position < end:
+        for _ in range(PROTOBUF_FIELDS_MAX):
+            if position == end:
+                return
             field = data[position]
             position += 1
             if field >= 0x80:
@@ -63,6 +65,8 @@ def fields(data: bytes) -> Iterator[tuple[int, bytes, int]]:  # noqa: C901  call
                 if position > end:
                     raise MalformedError("a protobuf field is cut off")
                 yield field, b"", 0
+        if position < end:
+            raise MalformedError(f"a protobuf message of more than {PROTOBUF_FIELDS_MAX} fields")
     except IndexError:
         raise MalformedError("a protobuf field is cut off") from None
 

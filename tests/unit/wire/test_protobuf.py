@@ -4,7 +4,7 @@ import pytest
 
 from helpers.kad_messages import number, octets, uvarint
 from kontinuum.wire import MalformedError
-from kontinuum.wire.limits import PROTOBUF_FIELD_MAX
+from kontinuum.wire.limits import PROTOBUF_FIELD_MAX, PROTOBUF_FIELDS_MAX
 from kontinuum.wire.protobuf import fields, tag, write_number, write_octets
 
 
@@ -39,6 +39,20 @@ def test_the_examples_of_the_specification():
     """
     assert list(fields(bytes.fromhex("089601"))) == [(tag(1, 0), b"", 150)]
     assert list(fields(bytes.fromhex("120774657374696e67"))) == [(tag(2, 2), b"testing", 0)]
+
+
+def test_a_message_has_so_many_fields():
+    """
+    One more is refused when it is reached, whatever it and those behind it are.
+    """
+    full = number(1, 0) * PROTOBUF_FIELDS_MAX
+    assert len(list(fields(full))) == PROTOBUF_FIELDS_MAX
+
+    reading = fields(full + b"\xff")
+    for _ in range(PROTOBUF_FIELDS_MAX):
+        next(reading)
+    with pytest.raises(MalformedError, match="more than 512 fields"):
+        next(reading)
 
 
 def test_fields_of_fixed_size_are_read_past():
