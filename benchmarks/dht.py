@@ -56,7 +56,7 @@ class Effort:
 
 
 FULL = Effort(5, 3.0, 200, 1000, budget_s=float("inf"))
-QUICK = Effort(3, 1.0, 100, 400, budget_s=35.0)
+QUICK = Effort(3, 1.0, 100, 400, budget_s=42.0)
 """On a busy machine fewer rounds fit into the budget; the report says how many there were."""
 
 Samples = dict[str, list[float]]
