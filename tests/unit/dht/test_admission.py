@@ -7,13 +7,14 @@ import pytest
 
 from helpers.dht_peers import contact, key_pair, peer, peers
 from helpers.identities import ALICE, NETWORK, NOON, POW_BITS, contact_of, proof_of
-from kontinuum.dht.admission import Admission
+from kontinuum.dht.admission import CONTACT_BYTES_MEAN, Admission
 from kontinuum.identity import (
     BadSignatureError,
     Contact,
     ContactExpiredError,
     ContactFromFutureError,
     Mining,
+    Multiaddr,
     ProofOfWork,
     WeakProofError,
     WrongNetworkError,
@@ -174,11 +175,47 @@ def test_what_is_remembered_is_bounded():
 
     for number in range(10, 200):
         gate.check_contact(contact(number), NOON)
-        assert len(gate._by_bytes) == len(gate._by_contact) == 10
-    assert [known.contact for known in gate._by_bytes.values()] == list(gate._by_contact)
+        assert len(gate._by_bytes) == len(gate._by_identity) == 10
+    assert [[known] for known in gate._by_bytes.values()] == list(gate._by_identity.values())
     again = gate.check(peer(0).wire.contact, NOON)
     assert again is not first
     assert again.contact == first.contact
+
+
+@pytest.mark.parametrize("backwards", [False, True], ids=["old first", "new first"])
+def test_one_identity_has_few_places_in_the_memory(backwards):
+    """
+    However many contacts it signs, in whatever order they come: its newest are remembered, and all others
+    stay; its older ones are verified each time and change nothing.
+    """
+    gate = Admission(NETWORK, 0, memo_max=10)
+    other = gate.check(peer(0).wire.contact, NOON)
+    sequences = range(1, 40)
+    found = {
+        n: gate.check(peer(1, sequence=n).wire.contact, NOON) for n in sequences[:: -1 if backwards else 1]
+    }
+
+    assert gate.check(peer(0).wire.contact, NOON) is other
+    assert gate._by_identity == {other.peer_id: [other], found[1].peer_id: [found[38], found[39]]}
+    assert set(gate._by_bytes.values()) == {other, found[38], found[39]}
+    for number, before in found.items():
+        assert (gate.check_contact(contact(1, sequence=number), NOON) is before) == (number in (38, 39))
+
+
+def test_what_is_remembered_is_bounded_in_bytes_too():
+    """
+    Large contacts push out the oldest before there are ``memo_max``; the count of bytes stays true.
+    """
+    gate = Admission(NETWORK, 0, memo_max=10)
+    addresses = [Multiaddr.parse(f"/dns4/{'a' * 60}.{n:060}.example/udp/9/quic-v1") for n in range(16)]
+    large = [contact_of(key_pair(number), addresses=addresses) for number in range(20)]
+    size = len(large[0].encode())
+    assert size > 4 * CONTACT_BYTES_MEAN
+
+    for one in large * 2:
+        gate.check_contact(one, NOON)
+        assert gate._bytes == sum(map(len, gate._by_bytes)) <= 10 * CONTACT_BYTES_MEAN
+    assert len(gate._by_bytes) == 10 * CONTACT_BYTES_MEAN // size
 
 
 def test_one_bad_contact_does_not_spoil_a_reply():
