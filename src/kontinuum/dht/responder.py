@@ -10,6 +10,7 @@ Pure:     no I/O, clock or randomness.
 
 from __future__ import annotations
 
+from hashlib import shake_128
 from typing import TYPE_CHECKING
 
 from kontinuum.base.errors import PeerError
@@ -23,13 +24,17 @@ if TYPE_CHECKING:
     from kontinuum.dht.events import Request
     from kontinuum.dht.keys import KadKey
     from kontinuum.dht.parts import Parts
+    from kontinuum.dht.peer import Peer
     from kontinuum.messages.kad import KadPeer
 
 PLACE_BYTES = 32
 """Bytes of a FIND_NODE key that is a place itself; peer ids have 34 or more. Our choice."""
 
 PROVIDERS_PER_REPLY_MAX = 20
-"""Providers that a reply names. Our choice: as many as closer peers."""
+"""Providers that a reply names. Our choice: as many as closer peers. Of more, each reply names others."""
+
+LOT_BYTES = 4
+"""Bytes of hash by which one provider is put in order. Our choice: of 256, hardly two have the same."""
 
 
 def target_of(message: KadMessage) -> KadKey:
@@ -52,6 +57,8 @@ class Responder:
             MessageType.GET_PROVIDERS: self._get_providers,
             MessageType.PING: self._ping,
         }
+        self._choices = 0
+        """How often there were more providers than a reply names."""
         self.own_contact = b""
         """Our contact's bytes, which replies carry: who asks shall not go on with an old one."""
 
@@ -80,13 +87,26 @@ class Responder:
 
     def _get_providers(self, request: Request, at: datetime, _now: float) -> KadMessage:
         key = request.message.key
-        providers = self._parts.records.providers(key, at)[:PROVIDERS_PER_REPLY_MAX]
+        providers = self._parts.records.providers(key, at)
+        if len(providers) > PROVIDERS_PER_REPLY_MAX:
+            providers = self._choose(providers, request)
         return KadMessage(
             MessageType.GET_PROVIDERS,
             key=key,
             closer_peers=self._closer(request),
             provider_peers=tuple(peer.wire for peer in providers),
         )
+
+    def _choose(self, providers: list[Peer], request: Request) -> list[Peer]:
+        """As many as a reply names, by a hash that is another one for each holder, asker, key and reply.
+
+        So each is named as often as any other, and none by its identity or by when it came.
+        """
+        self._choices += 1
+        asked = bytes(self._parts.local) + bytes(request.sender) + self._choices.to_bytes(8)
+        lots = shake_128(asked + request.message.key).digest(LOT_BYTES * len(providers))
+        order = sorted(range(len(providers)), key=lambda at: lots[LOT_BYTES * at : LOT_BYTES * (at + 1)])
+        return [providers[at] for at in order[:PROVIDERS_PER_REPLY_MAX]]
 
     def _ping(self, _request: Request, _at: datetime, _now: float) -> KadMessage:
         return KadMessage(MessageType.PING, sender=self.own_contact)

@@ -1,5 +1,7 @@
 """What a node answers when it is asked."""
 
+from collections import Counter
+
 import pytest
 
 from helpers.dht_net import Net
@@ -27,7 +29,8 @@ def net():
 def answer(net, kind, key=b"", sender=ASKER, **fields):
     """The reply to one request."""
     request = ev.Request(7, sender.peer_id, sender.ip, KadMessage(kind, key=key, **fields))
-    effects = net.machines[0].handle(request, net.now)
+    (machine,) = net.machines.values()
+    effects = machine.handle(request, net.now)
     return next(effect for effect in effects if isinstance(effect, ev.Answer) and effect.ticket == 7).message
 
 
@@ -87,6 +90,36 @@ def test_a_reply_names_so_many_providers(net):
         answer(net, MessageType.ADD_PROVIDER, key, sender=one, provider_peers=(one.wire,))
     reply = answer(net, MessageType.GET_PROVIDERS, key)
     assert len(reply.provider_peers) == PROVIDERS_PER_REPLY_MAX
+
+
+def test_each_provider_is_named_as_often_as_any_other(net):
+    """Whoever came first, or comes again, is no better off; nobody is named twice in a reply."""
+    key, count = blake3_key(VALUE), 100
+    providers = peers(count, 400)
+    for one in providers:
+        answer(net, MessageType.ADD_PROVIDER, key, sender=one, provider_peers=(one.wire,))
+    named = Counter()
+    for asker in peers(50, 600):
+        for _ in range(4):
+            reply = answer(net, MessageType.GET_PROVIDERS, key, sender=asker).provider_peers
+            assert len(set(reply)) == PROVIDERS_PER_REPLY_MAX
+            named.update(reply)
+    assert set(named) == {one.wire for one in providers}
+    assert 20 <= min(named.values()) <= max(named.values()) <= 65, "40 on average, deviation 6"
+
+
+def test_holders_and_replies_name_different_providers():
+    """An asker that asks again, or another holder, learns of more; the same run chooses the same."""
+    key = blake3_key(VALUE)
+
+    def replies(number):
+        holder = Net([number])
+        for one in peers(60, 400):
+            answer(holder, MessageType.ADD_PROVIDER, key, sender=one, provider_peers=(one.wire,))
+        return [answer(holder, MessageType.GET_PROVIDERS, key).provider_peers for _ in range(2)]
+
+    assert replies(0) == replies(0)
+    assert len({frozenset(reply) for number in (0, 2) for reply in replies(number)}) == 4
 
 
 def test_a_ping_brings_our_contact_of_today(net):

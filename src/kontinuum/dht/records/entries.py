@@ -139,6 +139,17 @@ class Entries:
             self.providers_count += 1
         self.extend(entry, expires_s)
 
+    def renew(self, held: Entry, entry: Entry, expires_s: float, *, passed_on: bool) -> None:
+        """Put an entry in the place of ``held``: on the disk, and if it is a provider, in their order."""
+        if entry.provider is None:
+            self._take_out(held)
+            self.insert(entry, expires_s, passed_on=passed_on)
+            return
+        self._give_up(held)
+        self.quotas.take(entry.sender, entry.ip, entry.cost)
+        self.providers[entry.key][entry.provider.peer_id] = entry
+        self.extend(entry, expires_s)
+
     def extend(self, entry: Entry, expires_s: float) -> None:
         """Set its end."""
         entry.expires_s = expires_s
@@ -159,22 +170,7 @@ class Entries:
         """Take an entry out, and off the disk."""
         provider = None if entry.provider is None else entry.provider.peer_id
         self.effects.append(Drop(entry.key, provider))
-        self.replaced(entry)
-
-    def replaced(self, entry: Entry) -> None:
-        """Take an entry out whose place on the disk another one takes."""
-        self.quotas.give(entry.sender, entry.ip, entry.cost)
-        if entry.provider is None:
-            del self.values[entry.key]
-            self._not_passed_on(entry)
-        else:
-            entries = self.providers[entry.key]
-            del entries[entry.provider.peer_id]
-            if not entries:
-                del self.providers[entry.key]
-            self.providers_count -= 1
-        entry.value = b""  # The queue may hold the entry for a while yet.
-        entry.expires_s = _GONE
+        self._take_out(entry)
 
     def over(self, at_s: float) -> Iterable[Entry]:
         """Entries whose end has come. Each is to be removed before the next one is asked for."""
@@ -188,6 +184,23 @@ class Entries:
         while self._ends and self._ends[0][2].expires_s != self._ends[0][0]:
             heappop(self._ends)
         return self._ends[0][0] if self._ends else None
+
+    def _take_out(self, entry: Entry) -> None:
+        self._give_up(entry)
+        if entry.provider is None:
+            del self.values[entry.key]
+            self._not_passed_on(entry)
+        else:
+            entries = self.providers[entry.key]
+            del entries[entry.provider.peer_id]
+            if not entries:
+                del self.providers[entry.key]
+            self.providers_count -= 1
+
+    def _give_up(self, entry: Entry) -> None:
+        self.quotas.give(entry.sender, entry.ip, entry.cost)
+        entry.value = b""  # The queue may hold the entry for a while yet.
+        entry.expires_s = _GONE
 
     def _not_passed_on(self, entry: Entry) -> None:
         entries = self._passed_on.get(entry.sender)

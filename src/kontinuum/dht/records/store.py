@@ -194,7 +194,7 @@ class Records:
         return self._place(entry, held, at_s + RECORD_LIFETIME_S)
 
     def providers(self, key: bytes, at: datetime) -> list[Peer]:
-        """Who provides ``key``; those that came first, first, so that nobody can push itself forward."""
+        """Who provides ``key``; those that came first, first; to come again moves nobody."""
         at_s = at.timestamp()
         entries = self._entries.providers.get(key, {}).values()
         return [each.provider for each in entries if each.provider is not None and each.holds_at(at_s)]
@@ -314,9 +314,11 @@ class Records:
         )
         for other in going:
             self._entries.remove(other)
-        for other in replaced:
-            self._entries.replaced(other)
-        self._entries.insert(entry, min(entry.valid_until_s, end_s), passed_on=passed_on)
+        expires_s = min(entry.valid_until_s, end_s)
+        if held is None:
+            self._entries.insert(entry, expires_s, passed_on=passed_on)
+        else:
+            self._entries.renew(held, entry, expires_s, passed_on=passed_on)
         self._entries.effects.append(entry.keep())
         self._evicted += len(going)
         self._stored += 1

@@ -305,8 +305,9 @@ def test_providers_are_those_who_came_in_the_order_they_came():
     assert provide(records, b"key", BOB) is Refusal.OLDER
 
     found = records.providers(b"key", NOON)
-    assert {each.peer_id for each in found} == {peer(number).peer_id for number in (ALICE, BOB, CAROL)}
-    assert newer in found
+    assert found == [peer(ALICE), newer, peer(CAROL)]
+    assert len(records) == 3
+    assert records.figures().bytes == sum(ENTRY_BYTES + 3 + len(each.wire.contact) for each in found)
     assert records.providers(b"other", NOON) == []
     assert list(records.keys()) == []
 
