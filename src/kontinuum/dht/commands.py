@@ -135,7 +135,7 @@ class Commands:
         return Search(target, seeds, local=parts.local, settings=settings, tier_of=tier_of)
 
     def _tier_of(self, peer: Peer) -> int:
-        return self._parts.tiers.tier(peer.ip) if peer.ip is not None else 0
+        return self._parts.tiers.tier(peer.ip)
 
     def _around(self) -> Surroundings:
         parts = self._parts

@@ -9,7 +9,11 @@ Differs:  clusters are made of logarithms, so that a tier is a factor and not a 
 Bounds:   PREFIXES_MAX networks; TIERS_MAX tiers; LLOYD_ROUNDS_MAX rounds for each number of tiers; one
           clustering per RECLUSTER_INTERVAL_S, and one when the networks have doubled.
 Trust:    round trips are our own measurements. A peer can seem farther than it is, and with it its network,
-          but not nearer.
+          but not nearer. Yet which network a peer is in is its own claim: one that claims an address in a
+          near network is asked before its equals. That gains an attacker the order only: tiers are
+          compared among candidates of about the same distance, and a search ends when the k closest have
+          answered, whatever their tiers. To trust no claim of a stranger would cost more than half of what
+          tiers win (dht-1k with 4,000 nodes: 6 % of a lookup's median instead of 14).
 Pure:     no I/O, clock or randomness.
 """
 
@@ -87,9 +91,9 @@ class Tiers:
         self._rtts[prefix] = rtt_s if known is None else known + RTT_GAIN * (rtt_s - known)
         self.refresh(now)
 
-    def tier(self, ip: str) -> int:
-        """The tier of an address, 0 the fastest; of a network that is not known, the middle one."""
-        rtt_s = self._rtts.get(latency_prefix(ip))
+    def tier(self, ip: str | None) -> int:
+        """The tier of an address, 0 the fastest; of none, or of an unknown network, the middle one."""
+        rtt_s = None if ip is None else self._rtts.get(latency_prefix(ip))
         return len(self) // 2 if rtt_s is None else bisect_left(self._borders, rtt_s)
 
     def refresh(self, now: float) -> None:

@@ -66,6 +66,16 @@ def test_tiers_are_the_distances_that_there_are(centres_s):
         assert left * 1.15 < border < right * 0.85
 
 
+def test_a_peer_without_an_address_is_as_far_as_an_unknown_one():
+    """
+    A contact that has names only does not seem nearer than those that say where they are.
+    """
+    tiers = tiers_of(0.01, 0.05, 0.25)
+
+    assert len(tiers) == 3
+    assert tiers.tier(None) == tiers.tier("99.99.0.1") == 1
+
+
 def test_there_are_no_more_than_seven_tiers():
     """
     However round trips spread, from a millisecond to an hour.
