@@ -32,6 +32,7 @@ def config(port: int) -> NodeConfig:
         handshakes_per_ip_per_s=1e6,
         handshakes_per_ip_burst=1_000_000,
         peers_wanted=0,
+        dht="off",  # It would connect nodes that a load counts on not being connected.
         max_streams=STREAMS_MAX,
         log_level="warning",
     )
