@@ -1,0 +1,1 @@
+"""Sealed objects in a node's data directory: content-addressed, atomic, streaming."""
