@@ -1,6 +1,6 @@
 # The native floor (Rust, under native/src/bindings). Docstrings stand beside the code there.
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias, final
 
 REPLY: Final[int]
@@ -19,6 +19,8 @@ CONNECTED: Final[int]
 CLOSED: Final[int]
 PATH: Final[int]
 
+VERIFY_MANY_MAX: Final[int]
+
 Event: TypeAlias = tuple[Any, ...]
 
 def check_public_key(key: bytes) -> None: ...
@@ -26,6 +28,7 @@ def blake3_256(data: bytes) -> bytes: ...
 def ed25519_public_key(seed: bytes) -> bytes: ...
 def ed25519_sign(seed: bytes, message: bytes) -> bytes: ...
 def ed25519_verify(public_key: bytes, message: bytes, signature: bytes) -> None: ...
+def ed25519_verify_many(items: Sequence[tuple[bytes, bytes, bytes]]) -> list[bool]: ...
 def pow_verify(network_id: bytes, peer_id: bytes, nonce: int, difficulty: int) -> bool: ...
 
 @final

@@ -8,12 +8,16 @@ use std::time::Duration;
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use crate::{point, pow};
 
 /// Messages from this size on are signed and verified without the interpreter lock.
 const LONG_MESSAGE_BYTES: usize = 16 * 1024;
+
+/// Signatures that one call verifies at most: 100 ms of work. Our choice; beyond it: `ValueError`.
+const VERIFY_MANY_MAX: usize = 4096;
 
 /// `bytes` as an array, or a `ValueError` that names the argument.
 fn exactly<const N: usize>(bytes: &[u8], name: &str) -> PyResult<[u8; N]> {
@@ -54,16 +58,33 @@ fn ed25519_sign<'py>(py: Python<'py>, seed: &[u8], message: &[u8]) -> PyResult<B
     Ok(PyBytes::new(py, signature.as_ref()))
 }
 
+/// Is `signature` that of `public_key` under `message`? Without the cofactor; never under a key that identifies nobody.
+fn is_signed(public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    point::is_fit_if_on_curve(public_key)
+        && UnparsedPublicKey::new(&ED25519, public_key).verify(message, signature).is_ok()
+}
+
 /// Raise `ValueError` unless `signature` is `public_key`'s signature of `message` (without the cofactor).
 #[pyfunction]
 fn ed25519_verify(py: Python<'_>, public_key: &[u8], message: &[u8], signature: &[u8]) -> PyResult<()> {
-    let key = UnparsedPublicKey::new(&ED25519, public_key);
-    let result = if message.len() < LONG_MESSAGE_BYTES {
-        key.verify(message, signature)
+    let right = if message.len() < LONG_MESSAGE_BYTES {
+        is_signed(public_key, message, signature)
     } else {
-        py.detach(|| key.verify(message, signature))
+        py.detach(|| is_signed(public_key, message, signature))
     };
-    result.map_err(|_| PyValueError::new_err("the signature is wrong"))
+    right.then_some(()).ok_or_else(|| PyValueError::new_err("the signature is wrong"))
+}
+
+/// For each `(public_key, message, signature)` whether `ed25519_verify` would accept it. The interpreter lock is
+/// released once for the whole list, of at most `VERIFY_MANY_MAX` items.
+#[pyfunction]
+fn ed25519_verify_many(py: Python<'_>, items: &Bound<'_, PyAny>) -> PyResult<Vec<bool>> {
+    if items.len()? > VERIFY_MANY_MAX {
+        return Err(PyValueError::new_err(format!("more than {VERIFY_MANY_MAX} signatures at once")));
+    }
+    // Python's bytes are shared, not copied; they are let go of under the lock again.
+    let items: Vec<(PyBackedBytes, PyBackedBytes, PyBackedBytes)> = items.extract()?;
+    Ok(py.detach(|| items.iter().map(|(key, message, signature)| is_signed(key, message, signature)).collect()))
 }
 
 /// Does `nonce` prove `difficulty` bits of work for `peer_id` in `network_id`?
@@ -118,6 +139,8 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(ed25519_public_key, module)?)?;
     module.add_function(wrap_pyfunction!(ed25519_sign, module)?)?;
     module.add_function(wrap_pyfunction!(ed25519_verify, module)?)?;
+    module.add_function(wrap_pyfunction!(ed25519_verify_many, module)?)?;
+    module.add("VERIFY_MANY_MAX", VERIFY_MANY_MAX)?;
     module.add_function(wrap_pyfunction!(pow_verify, module)?)?;
     module.add_class::<PowMiner>()
 }

@@ -3,7 +3,13 @@
 import pytest
 
 from helpers.identities import ALICE, vectors
-from kontinuum._native import check_public_key, ed25519_sign, ed25519_verify
+from kontinuum._native import (
+    VERIFY_MANY_MAX,
+    check_public_key,
+    ed25519_sign,
+    ed25519_verify,
+    ed25519_verify_many,
+)
 from kontinuum.identity import BadIdentityError, KeyPair, PeerId
 
 P = 2**255 - 19
@@ -48,6 +54,77 @@ def test_a_key_has_32_bytes(length):
     """
     with pytest.raises(BadIdentityError, match="32 bytes"):
         PeerId(b"\x01" * length)
+
+
+SIGNED = tuple[bytes, bytes, bytes]
+"""Public key, message, signature."""
+
+
+def signed(name: str) -> list[SIGNED]:
+    """The signatures of a vector file."""
+    fields = ("public_key", "message", "signature")
+    return [tuple(bytes.fromhex(row[field]) for field in fields) for row in vectors(name)]
+
+
+def passes_alone(item: SIGNED) -> bool:
+    try:
+        ed25519_verify(*item)
+    except ValueError:
+        return False
+    return True
+
+
+def test_a_list_is_judged_item_by_item():
+    """
+    One call judges Wycheproof's signatures and the edge cases as single calls do, each in its place.
+    """
+    items = signed("ed25519_wycheproof.json") + signed("ed25519_speccheck.json")
+    expected = [row["valid"] for row in vectors("ed25519_wycheproof.json")]
+    expected += [row["id"] in SPECCHECK_PASSES for row in vectors("ed25519_speccheck.json")]
+
+    assert ed25519_verify_many(items) == expected
+    assert [passes_alone(item) for item in items] == expected
+    assert ed25519_verify_many([]) == []
+
+
+def test_a_signature_that_fits_every_message_fits_none():
+    """
+    Under a key of small order R = identity and S = 0 verify: refused, alone and in a list, however it is spelled.
+    """
+    universal = b"\x01" + bytes(63)
+    points = [bytes.fromhex(row["bytes"]) for row in vectors("ed25519_points.json")]
+    items = [(point, b"anything", universal) for point in points]
+
+    assert not any(ed25519_verify_many(items))
+    assert not any(passes_alone(item) for item in items)
+
+
+def test_a_list_survives_every_length():
+    """
+    Keys and signatures come from strangers: another length is a wrong signature, not an error.
+    """
+    signature = ed25519_sign(ALICE.seed, b"m")
+    good = (ALICE.peer_id, b"m", signature)
+    bad = [
+        *((b"k" * length, b"m", signature) for length in (0, 31, 33)),
+        *((ALICE.peer_id, b"m", signature[:length]) for length in (0, 63)),
+        (ALICE.peer_id, b"m", signature + b"!"),
+    ]
+
+    assert ed25519_verify_many([good, *bad, good]) == [True, *[False] * len(bad), True]
+    with pytest.raises(TypeError):
+        ed25519_verify_many([("key", b"m", signature)])
+
+
+def test_a_list_has_a_bound():
+    """
+    As many as the bound are judged, one more is refused before any work is done.
+    """
+    item = (ALICE.peer_id, b"m", bytes(64))
+
+    assert ed25519_verify_many([item] * VERIFY_MANY_MAX) == [False] * VERIFY_MANY_MAX
+    with pytest.raises(ValueError, match="more than"):
+        ed25519_verify_many([item] * (VERIFY_MANY_MAX + 1))
 
 
 @pytest.mark.parametrize("row", vectors("ed25519_wycheproof.json"), ids=lambda row: str(row["id"]))
