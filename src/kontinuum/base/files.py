@@ -9,10 +9,12 @@ Not pure: this is one of the rooms' few doors to the world; it uses no clock and
 """
 
 import errno
+import fcntl
 import os
 import stat
 from itertools import count
 from pathlib import Path
+from typing import Self
 
 from kontinuum.base.errors import (
     AlreadyExistsError,
@@ -55,7 +57,7 @@ def write_atomically(path: Path, data: bytes, mode: int = PRIVATE_MODE) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     except OSError as error:
         raise FileUnavailableError(path, "write", error.strerror or str(error)) from error
 
@@ -75,11 +77,101 @@ def create_atomically(path: Path, data: bytes, mode: int = PRIVATE_MODE) -> None
             _claim_name(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     except FileExistsError:
         raise AlreadyExistsError(path) from None
     except OSError as error:
         raise FileUnavailableError(path, "create", error.strerror or str(error)) from error
+
+
+class NewFile:
+    """A file too long for one piece: written beside its place, given its name when it is whole.
+
+    Use it as a context manager: what was not committed is gone at the end. While it is written it is locked
+    (``flock``), so that whoever tidies the directory can tell it from what a dead process has left behind.
+
+    Args:
+        directory: Where it will be; the directory exists.
+        mode: Permission bits of the file, whatever the umask is.
+
+    Raises:
+        FileUnavailableError: The disk is full, read-only or not ours.
+    """
+
+    def __init__(self, directory: Path, mode: int = PRIVATE_MODE) -> None:
+        self.descriptor = -1
+        self.path = directory
+        try:
+            # Once more if somebody tidied between the making and the lock.
+            while self.descriptor < 0 or not os.fstat(self.descriptor).st_nlink:
+                self.close()
+                self.descriptor, self.path = _open_temporary(directory / "new")
+                fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+            os.fchmod(self.descriptor, mode)
+        except OSError as error:
+            self.close()
+            raise FileUnavailableError(directory, "write in", error.strerror or str(error)) from error
+
+    def commit(self, path: Path) -> None:
+        """Make it durable and give it the name ``path``, in the same file system; nothing is ever replaced.
+
+        Raises:
+            AlreadyExistsError: Something has that name. It is untouched.
+            FileUnavailableError: The disk is full or failing. There is no such file.
+        """
+        try:
+            os.fsync(self.descriptor)
+            _claim_name(self.path, path)
+            self.path.unlink(missing_ok=True)
+            sync_directory(path.parent)
+        except FileExistsError:
+            raise AlreadyExistsError(path) from None
+        except OSError as error:
+            raise FileUnavailableError(path, "create", error.strerror or str(error)) from error
+
+    def close(self) -> None:
+        """Give up what was not committed. A second call does nothing."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            self.path.unlink(missing_ok=True)
+            os.close(descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def remove_leftovers(directory: Path) -> int:
+    """Remove the unfinished :class:`NewFile` of processes that died; return how many there were.
+
+    Raises:
+        FileUnavailableError: The directory cannot be read.
+    """
+    removed = 0
+    try:
+        for path in directory.glob(".new.*.tmp"):
+            removed += _is_left_over(path)
+    except OSError as error:
+        raise FileUnavailableError(directory, "read", error.strerror or str(error)) from error
+    return removed
+
+
+def _is_left_over(path: Path) -> bool:
+    """Remove one unfinished file unless somebody writes it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink(missing_ok=True)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def read_private(path: Path, bytes_max: int) -> bytes:
@@ -179,8 +271,8 @@ def _claim_name(temporary: Path, path: Path) -> None:
             raise
 
 
-def _sync_directory(directory: Path) -> None:
-    """Make a new name in ``directory`` survive a power cut."""
+def sync_directory(directory: Path) -> None:
+    """Make what was named or removed in ``directory`` survive a power cut. Raises OSError."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
