@@ -143,3 +143,41 @@ begins, so that time goes by what a message may say and not by how often it says
 
 PROTOBUF_FIELD_MAX = 2**29 - 1
 """Largest field number of protobuf. protobuf.dev, "Assigning Field Numbers". Larger: refused."""
+
+# --- streams of libp2p --------------------------------------------------------------------------------------
+
+MULTISTREAM_LINE_BYTES_MAX = 1024
+"""Bytes of a line of multistream-select, its line feed included. js-libp2p's limit; go and rust take more. Longer:
+the stream is reset."""
+
+LIBP2P_PROTOCOL_BYTES_MAX = 255
+"""Bytes of a protocol id of libp2p. Our choice: the longest that we know of has 60. Longer: refused."""
+
+LIBP2P_ADDRESS_BYTES_MAX = 512
+"""Bytes of one address of any kind in identify and peer records. Our choice: relayed ones hold two peers. Longer:
+refused."""
+
+IDENTIFY_BYTES_MAX = 8 * 1024
+"""Bytes of all identify messages of one stream together. go-libp2p and js-libp2p read 8 KiB. More: the stream is
+reset."""
+
+IDENTIFY_MESSAGES_MAX = 10
+"""Messages in which a peer may identify itself. As go-libp2p. More: the stream is reset."""
+
+IDENTIFY_PROTOCOLS_MAX = 256
+"""Protocols that a peer may list. Our choice: an IPFS node lists some 30. More: refused."""
+
+IDENTIFY_ADDRESSES_MAX = 128
+"""Addresses that a peer may list, and that its peer record may hold. Our choice. More: refused."""
+
+IDENTIFY_TEXT_BYTES_MAX = 256
+"""Bytes of the agent's and the protocol's version. Our choice. Longer: refused."""
+
+IDENTIFY_UNKNOWN_FIELDS_MAX = 64
+"""Fields that we do not know in identify, in an envelope, or in a peer record. Our choice. More: refused."""
+
+PEER_RECORD_BYTES_MAX = 8 * 1024
+"""Bytes of a signed peer record: what fits into identify. Longer: refused before decoding."""
+
+PEER_RECORD_SEQUENCE_MAX = 2**64 - 1
+"""Largest sequence number of a peer record. libp2p RFC 0003: uint64. Larger: refused."""
