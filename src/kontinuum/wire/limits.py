@@ -147,19 +147,19 @@ PROTOBUF_FIELD_MAX = 2**29 - 1
 # --- streams of libp2p --------------------------------------------------------------------------------------
 
 MULTISTREAM_LINE_BYTES_MAX = 1024
-"""Bytes of a line of multistream-select, its line feed included. js-libp2p's limit; go and rust take more. Longer:
-the stream is reset."""
+"""Bytes of a line of multistream-select, its line feed included. js-libp2p's limit; go and rust take more.
+Longer: the stream is reset."""
 
 LIBP2P_PROTOCOL_BYTES_MAX = 255
 """Bytes of a protocol id of libp2p. Our choice: the longest that we know of has 60. Longer: refused."""
 
 LIBP2P_ADDRESS_BYTES_MAX = 512
-"""Bytes of one address of any kind in identify and peer records. Our choice: relayed ones hold two peers. Longer:
-refused."""
+"""Bytes of one address of any kind in identify and peer records. Our choice: relayed ones hold two
+peers. Longer: refused."""
 
 IDENTIFY_BYTES_MAX = 8 * 1024
-"""Bytes of all identify messages of one stream together. go-libp2p and js-libp2p read 8 KiB. More: the stream is
-reset."""
+"""Bytes of all identify messages of one stream together. go-libp2p and js-libp2p read 8 KiB. More: the
+stream is reset."""
 
 IDENTIFY_MESSAGES_MAX = 10
 """Messages in which a peer may identify itself. As go-libp2p. More: the stream is reset."""
