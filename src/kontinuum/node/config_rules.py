@@ -27,7 +27,21 @@ if TYPE_CHECKING:
 NAT_MAPPING_S = 30.0
 """Seconds after which many NATs forget a silent UDP mapping (RFC 4787 asks for 120, few obey)."""
 
-ROOMS = ("base", "wire", "identity", "messages", "transport", "rpc", "transfer", "dht", "node", "sim", "cli")
+ROOMS = (
+    "base",
+    "wire",
+    "identity",
+    "messages",
+    "transport",
+    "rpc",
+    "transfer",
+    "dht",
+    "gossip",
+    "libp2p",
+    "node",
+    "sim",
+    "cli",
+)
 """Rooms that can have a log level of their own; the keys of ``log_levels``."""
 
 

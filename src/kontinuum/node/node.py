@@ -10,29 +10,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 from kontinuum.base.clock import SystemClock
 from kontinuum.base.entropy import Rng, SystemEntropy
 from kontinuum.base.errors import KontinuumError, MisuseError
 from kontinuum.base.log import RoomLogger
 from kontinuum.dht.peer import CLIENT_CAPABILITY
-from kontinuum.identity import Contact, KeyPair, Multiaddr, PeerId
+from kontinuum.identity import Contact, Multiaddr, PeerId
 from kontinuum.identity.pow import network_id
 from kontinuum.node.bootstrap import usable
+from kontinuum.node.dht_methods import DhtMethods
 from kontinuum.node.errors import DhtOffError, NoAddressError
 from kontinuum.node.events import NodeEvent, PathChanged, PeerConnected, PeerLost, Watcher, Watchers
 from kontinuum.node.figures import Figures
+from kontinuum.node.handler_methods import HandlerMethods
 from kontinuum.node.introductions import PING, PING_BYTES_MAX
 from kontinuum.node.neighbours import Neighbours, PeerInfo, PeerLike
-from kontinuum.node.own_contact import News, OwnContact
+from kontinuum.node.own_contact import OwnContact
 from kontinuum.node.peer_store import PeerStore
 from kontinuum.node.proof import proof_of
-from kontinuum.node.saving import keep_saved, save_at_end
+from kontinuum.node.saving import save_at_end
 from kontinuum.node.services import (
+    identity,
+    open_directory,
     start_dht,
     start_discovery,
     start_metrics,
+    start_upkeep,
     transport_options,
     warn_of_doubts,
 )
@@ -45,13 +50,10 @@ from kontinuum.transport.errors import ConnectError, WrongPeerError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kontinuum.dht.events import Stored
+    from kontinuum.identity import KeyPair
     from kontinuum.node.config import NodeConfig
-    from kontinuum.node.data_dir import DataDir
     from kontinuum.node.dht import NodeDht
     from kontinuum.transport import MessageStream, Stream
-
-H = TypeVar("H", bound="Callable[..., Any]")
 
 NOT_RUNNING = "the node does not run; use: async with Node(...) as node"
 NO_CONNECTION_IN_TIME = "no connection could be made in time"
@@ -62,7 +64,7 @@ _PATH_CHANGES = ("established", "abandoned", "available", "backup", "observed")
 _log = RoomLogger("node")
 
 
-class Node:
+class Node(DhtMethods, HandlerMethods):
     """One peer of the network: ``async with Node(config) as node``.
 
     Args:
@@ -155,13 +157,8 @@ class Node:
 
     async def _start(self) -> None:
         config, stack = self.config, self._stack
-        directory = None if config.data_dir is None else self._open_directory()
-        if self._key_pair is not None:
-            key_pair = self._key_pair
-        elif directory is not None:
-            key_pair = directory.load_key(config.passphrase_source)
-        else:
-            key_pair = KeyPair.generate(SystemEntropy())
+        directory = open_directory(stack, config)
+        key_pair = self._key_pair or identity(config, directory)
         network = network_id(config.network)
         proof = await proof_of(
             key_pair.peer_id,
@@ -223,30 +220,10 @@ class Node:
         )
         await start_metrics(stack, self, self._unready)
         discovery = await start_discovery(stack, config, network, lambda: own.contact, self._on_found)
-
-        def keep_up() -> None:
-            if (news := own.look()) is News.NONE:
-                return
-            if discovery is not None:
-                discovery.refresh()
-            if dht is not None:
-                dht.contact_changed(own.contact, moved=news is News.MOVED)
-
-        tasks = {"upkeep": self._neighbours.upkeep(keep_up), "saving": keep_saved(store)}
-        for name, work in tasks.items():
-            stack.push_async_callback(_cancelled, asyncio.create_task(work, name=f"kontinuum {name}"))
+        start_upkeep(stack, self._neighbours, own, dht, discovery)
         _log.info(
             "the node runs", peer=self.peer_id.short, addresses=[str(address) for address in self.addresses]
         )
-
-    def _open_directory(self) -> DataDir:
-        from kontinuum.node.data_dir import DataDir  # Only nodes that keep something.
-
-        if self.config.data_dir is None:
-            raise AssertionError("asked without a directory")
-        directory = DataDir.open(self.config.data_dir)
-        self._stack.callback(directory.close)
-        return directory
 
     async def close(self) -> None:
         """Stop handlers, tell the peers, save what is to be kept. A second call does nothing."""
@@ -269,8 +246,7 @@ class Node:
             HandshakeError: Whoever answers there is not that peer, or no node of this kind.
             UnknownPeerError: The text names no peer, or the peer is this node.
         """
-        self._require_running()
-        peer_id = self._neighbours.identify(peer)
+        peer_id = self._identify(peer)
         if address is None:
             await self._reach(peer_id, patient=False)
         else:
@@ -356,8 +332,7 @@ class Node:
 
     def connection(self, peer: PeerLike) -> Connection | None:
         """The connection in use with ``peer``, if there is one."""
-        self._require_running()
-        return self._neighbours.links.current.get(self._neighbours.identify(peer))
+        return self._connected.get(self._identify(peer))
 
     def add_contact(self, contact: Contact | str) -> bool:
         """Remember where a peer is.
@@ -395,89 +370,13 @@ class Node:
             known_peers=len(self._neighbours.store),
         )
 
-    # --- finding peers and records ---
-
     @property
     def dht(self) -> NodeDht:
-        """The DHT of this node: all that the methods below do, with how it went, and more.
-
-        Raises:
-            MisuseError: The node does not run.
-            DhtOffError: The setting ``dht`` is off.
-        """
+        """See :class:`DhtMethods`."""
         self._require_running()
         if self._dht is None:
             raise DhtOffError
         return self._dht
-
-    async def put(self, key: bytes, value: bytes, *, timeout: float | None = None) -> Stored:  # noqa: ASYNC109
-        """Store a record with the peers closest to its key; see :meth:`NodeDht.put`."""
-        return await self.dht.put(key, value, timeout_s=timeout)
-
-    async def get(self, key: bytes, *, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
-        """The newest valid record of ``key``; see :meth:`NodeDht.get`."""
-        return await self.dht.get(key, timeout_s=timeout)
-
-    async def provide(self, key: bytes, *, timeout: float | None = None) -> Stored:  # noqa: ASYNC109
-        """Say that this node has what ``key`` names; see :meth:`NodeDht.provide`."""
-        return await self.dht.provide(key, timeout_s=timeout)
-
-    async def find_providers(self, key: bytes, *, timeout: float | None = None) -> list[Contact]:  # noqa: ASYNC109
-        """Peers that have what ``key`` names; see :meth:`NodeDht.find_providers`."""
-        return [peer.contact for peer in (await self.dht.find_providers(key, timeout_s=timeout)).peers]
-
-    async def publish_contact(self, *, timeout: float | None = None) -> Stored:  # noqa: ASYNC109
-        """Store our contact now, which also happens by itself; see :meth:`NodeDht.publish_contact`."""
-        return await self.dht.publish_contact(timeout_s=timeout)
-
-    async def resolve(self, peer: PeerLike, *, timeout: float | None = None) -> Contact:  # noqa: ASYNC109
-        """Ask the network where ``peer`` is, whatever is known here; see :meth:`NodeDht.resolve`."""
-        return (await self.dht.resolve(self._neighbours.identify(peer), timeout_s=timeout)).contact
-
-    async def find_peers(
-        self,
-        target: PeerId | bytes,
-        *,
-        count: int = 0,
-        timeout: float | None = None,  # noqa: ASYNC109
-    ) -> list[Contact]:
-        """The living peers closest to a peer or to a record's key; see :meth:`NodeDht.find_peers`."""
-        return [
-            peer.contact for peer in (await self.dht.find_peers(target, count=count, timeout_s=timeout)).peers
-        ]
-
-    # --- handlers ---
-
-    def handler(self, protocol: str) -> Callable[[H], H]:
-        """Answer calls of ``protocol``: ``async def f(peer: PeerId, data: bytes) -> bytes``.
-
-        A plain function runs inline, faster, and must not block. What it raises stays here; the caller learns
-        that it failed, or what a ``CallError`` says.
-        """
-
-        def register(function: H) -> H:
-            self._rpc.add_handler(protocol, function)
-            return function
-
-        return register
-
-    def stream_handler(self, protocol: str) -> Callable[[H], H]:
-        """Serve streams of ``protocol``: ``async def f(stream: Stream) -> None``."""
-
-        def register(function: H) -> H:
-            self._rpc.add_stream_handler(protocol, function, messages=False)
-            return function
-
-        return register
-
-    def message_handler(self, protocol: str) -> Callable[[H], H]:
-        """Serve streams of messages of ``protocol``: ``async def f(stream: MessageStream) -> None``."""
-
-        def register(function: H) -> H:
-            self._rpc.add_stream_handler(protocol, function, messages=True)
-            return function
-
-        return register
 
     # --- inside ---
 
@@ -487,9 +386,12 @@ class Node:
         if self._closing:
             raise MisuseError("the node has been closed; a node runs once, make another one")
 
-    async def _connection(self, peer: PeerLike) -> Connection:
+    def _identify(self, peer: PeerLike) -> PeerId:
         self._require_running()
-        return await self._reach(self._neighbours.identify(peer), patient=True)
+        return self._neighbours.identify(peer)
+
+    async def _connection(self, peer: PeerLike) -> Connection:
+        return await self._reach(self._identify(peer), patient=True)
 
     async def _reach(self, peer_id: PeerId, *, patient: bool) -> Connection:
         """The connection with a peer; the DHT says where it is when we do not know, or no longer."""
@@ -525,8 +427,3 @@ class Node:
     def _on_found(self, contact: Contact) -> None:
         with contextlib.suppress(KontinuumError):
             self._neighbours.add_contact(contact)
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

@@ -1,12 +1,17 @@
-"""What runs beside a node when its settings ask for it: metrics, discovery on the local network, the DHT."""
+"""What a node starts, in parts: its directory and identity, its upkeep, and what its settings ask for."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
+from kontinuum.base.entropy import SystemEntropy
 from kontinuum.base.errors import UnavailableError
 from kontinuum.base.log import RoomLogger
+from kontinuum.identity import KeyPair
 from kontinuum.node.bootstrap import usable
+from kontinuum.node.own_contact import News
+from kontinuum.node.saving import keep_saved
 from kontinuum.transport import TransportOptions
 
 if TYPE_CHECKING:
@@ -14,16 +19,66 @@ if TYPE_CHECKING:
     from contextlib import AsyncExitStack
 
     from kontinuum.base.clock import Clock
-    from kontinuum.identity import Contact, KeyPair
+    from kontinuum.identity import Contact
     from kontinuum.node.config import NodeConfig
     from kontinuum.node.data_dir import DataDir
     from kontinuum.node.dht import NodeDht
     from kontinuum.node.discovery import MdnsDiscovery
     from kontinuum.node.neighbours import Neighbours
     from kontinuum.node.node import Node
+    from kontinuum.node.own_contact import OwnContact
     from kontinuum.rpc.service import RpcService
 
 _log = RoomLogger("node")
+
+
+def open_directory(stack: AsyncExitStack, config: NodeConfig) -> DataDir | None:
+    """Take the data directory, if the node has one, until the stack is closed.
+
+    Raises:
+        DataDirError: It cannot be used, or another node works in it.
+    """
+    if config.data_dir is None:
+        return None
+    from kontinuum.node.data_dir import DataDir  # Only nodes that keep something.
+
+    directory = DataDir.open(config.data_dir)
+    stack.callback(directory.close)
+    return directory
+
+
+def identity(config: NodeConfig, directory: DataDir | None) -> KeyPair:
+    """The key of the data directory; without one a fresh key, which is gone when the process ends."""
+    if directory is None:
+        return KeyPair.generate(SystemEntropy())
+    return directory.load_key(config.passphrase_source)
+
+
+def start_upkeep(
+    stack: AsyncExitStack,
+    neighbours: Neighbours,
+    own: OwnContact,
+    dht: NodeDht | None,
+    discovery: MdnsDiscovery | None,
+) -> None:
+    """Keep peers connected and saved, and our contact true, until the stack is closed."""
+
+    def keep_up() -> None:
+        if (news := own.look()) is News.NONE:
+            return
+        if discovery is not None:
+            discovery.refresh()
+        if dht is not None:
+            dht.contact_changed(own.contact, moved=news is News.MOVED)
+
+    tasks = {"upkeep": neighbours.upkeep(keep_up), "saving": keep_saved(neighbours.store)}
+    for name, work in tasks.items():
+        stack.push_async_callback(_cancelled, asyncio.create_task(work, name=f"kontinuum {name}"))
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def start_metrics(stack: AsyncExitStack, node: Node, unready: Callable[[], str]) -> None:
