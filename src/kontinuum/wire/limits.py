@@ -181,3 +181,42 @@ PEER_RECORD_BYTES_MAX = 8 * 1024
 
 PEER_RECORD_SEQUENCE_MAX = 2**64 - 1
 """Largest sequence number of a peer record. libp2p RFC 0003: uint64. Larger: refused."""
+
+# --- pubsub messages ----------------------------------------------------------------------------------------
+
+PUBSUB_RPC_BYTES_MAX = 1024 * 1024
+"""Bytes of one RPC. go-libp2p-pubsub's default; rust-libp2p takes 64 KiB. Longer: refused before decoding."""
+
+PUBSUB_RPC_FIELDS_MAX = 16_384
+"""Subscriptions, messages and fields that we do not know in one RPC, and parts of its control message. Our
+choice: 10,000 topics in one greeting, and what a hostile RPC costs stays in the tens of milliseconds. More:
+refused."""
+
+PUBSUB_IDS_MAX = 32_768
+"""Message ids in one RPC. Our choice: of ids with 46 bytes, 21,845 fit into it. More: refused."""
+
+PUBSUB_TOPIC_BYTES_MAX = 256
+"""UTF-8 bytes of a topic. Our choice; libp2p has no bound. Longer, of our own program: MisuseError. In what a
+peer says, the thing that names the topic is passed over."""
+
+PUBSUB_DATA_BYTES_MAX = PUBSUB_RPC_BYTES_MAX - 1024
+"""Bytes of data in a message: an RPC, less what can stand around them. A message in an RPC of legal size
+cannot have more; our own program's: MisuseError."""
+
+PUBSUB_AUTHOR_BYTES = 38
+"""Bytes of a message's author: the identity multihash of an Ed25519 key. libp2p specs, peer-ids. Messages of
+other kinds of keys are passed over, since we cannot verify them."""
+
+PUBSUB_SEQNO_BYTES = 8
+"""Bytes of a message's sequence number. libp2p specs, pubsub, "The Message": 64 bits. Messages with another
+length are passed over, since implementations differ about them."""
+
+PUBSUB_MESSAGE_ID_BYTES = PUBSUB_AUTHOR_BYTES + PUBSUB_SEQNO_BYTES
+"""Bytes of a message id: author and sequence number. Ids of other lengths are passed over: they name nothing
+that we would take."""
+
+PUBSUB_PX_PEERS_MAX = 64
+"""Peers of one PRUNE that are read; gossipsub's default is 16. Our choice. More are passed over."""
+
+PUBSUB_PX_RECORD_BYTES_MAX = PEER_RECORD_BYTES_MAX
+"""Bytes of a signed peer record in a PRUNE. Longer: that peer is passed over."""

@@ -2,7 +2,8 @@
 
 Source:   https://protobuf.dev/programming-guides/encoding (wire types, varints, the order of fields).
 Differs:  a varint has one encoding, the shortest. Groups, which nobody has used since version 2, are refused.
-Bounds:   PROTOBUF_VARINT_BYTES_MAX, PROTOBUF_FIELD_MAX; PROTOBUF_FIELDS_MAX fields in a message.
+Bounds:   PROTOBUF_VARINT_BYTES_MAX, PROTOBUF_FIELD_MAX; PROTOBUF_FIELDS_MAX fields in a message, unless its
+          schema says another number.
 Trust:    input is hostile; whatever is no message is a MalformedError.
 Pure:     no I/O, clock or randomness.
 """
@@ -25,17 +26,23 @@ def tag(field: int, wire_type: int) -> int:
     return field << 3 | wire_type
 
 
-def fields(data: bytes) -> Iterator[tuple[int, bytes, int]]:  # noqa: C901, PLR0912  calls would double its time
+def fields(  # noqa: C901, PLR0912  calls would double its time
+    data: bytes, fields_max: int = PROTOBUF_FIELDS_MAX
+) -> Iterator[tuple[int, bytes, int]]:
     """Each field of a message in turn: its tag; what it holds if it is OCTETS; its number if it is a VARINT.
 
     Of fixed-size fields, which no message of ours has, only the tag is told.
+
+    Args:
+        data: The message.
+        fields_max: Fields that it may have.
 
     Raises:
         MalformedError: In the middle of the iteration: it is cut off, or against the rules above.
     """
     position, end = 0, len(data)
     try:
-        for _ in range(PROTOBUF_FIELDS_MAX):
+        for _ in range(fields_max):
             if position == end:
                 return
             field = data[position]
@@ -66,7 +73,7 @@ def fields(data: bytes) -> Iterator[tuple[int, bytes, int]]:  # noqa: C901, PLR0
                     raise MalformedError("a protobuf field is cut off")
                 yield field, b"", 0
         if position < end:
-            raise MalformedError(f"a protobuf message of more than {PROTOBUF_FIELDS_MAX} fields")
+            raise MalformedError(f"a protobuf message of more than {fields_max} fields")
     except IndexError:
         raise MalformedError("a protobuf field is cut off") from None
 
