@@ -85,6 +85,7 @@ class Handlers:
         self._per_peer: Counter[PeerId] = Counter()
         self._handlers: dict[bytes, _Handler] = {}
         self._stream_handlers: dict[tuple[str, bool], Callable[[Any], Awaitable[None]]] = {}
+        self._acceptors: dict[str, Callable[[MessageStream], None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = NEVER
         self._closing = False
@@ -103,9 +104,16 @@ class Handlers:
     ) -> None:
         """See ``RpcService.add_stream_handler``."""
         protocol_name(protocol)
-        if (protocol, messages) in self._stream_handlers:
+        if (protocol, messages) in self._stream_handlers or (messages and protocol in self._acceptors):
             raise MisuseError(f"streams of {protocol!r} have a handler already")
         self._stream_handlers[protocol, messages] = function
+
+    def add_acceptor(self, protocol: str, function: Callable[[MessageStream], None]) -> None:
+        """See ``RpcService.add_acceptor``."""
+        protocol_name(protocol)
+        if protocol in self._acceptors or (protocol, True) in self._stream_handlers:
+            raise MisuseError(f"streams of {protocol!r} have a handler already")
+        self._acceptors[protocol] = function
 
     @property
     def at_work(self) -> int:
@@ -291,6 +299,9 @@ class Handlers:
 
     def on_stream(self, stream: Stream | MessageStream) -> None:
         """A peer opened a stream."""
+        if isinstance(stream, MessageStream) and (accept := self._acceptors.get(stream.protocol)) is not None:
+            accept(stream)
+            return
         handler = self._stream_handlers.get((stream.protocol, isinstance(stream, MessageStream)))
         peer_id = stream.connection.peer_id
         if handler is None or not self._may_work(peer_id):

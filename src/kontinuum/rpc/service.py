@@ -12,7 +12,7 @@ from typing import Any
 
 from kontinuum.rpc.incoming import CallHandler, Handlers, RpcOptions
 from kontinuum.rpc.outgoing import OutgoingCalls, Waiter
-from kontinuum.transport import CloseReason, Connection
+from kontinuum.transport import CloseReason, Connection, MessageStream
 
 
 class RpcService:
@@ -52,6 +52,17 @@ class RpcService:
             MisuseError: The name is too long, empty, or has a handler already.
         """
         self._handlers.add_for_streams(protocol, function, messages=messages)
+
+    def add_acceptor(self, protocol: str, function: Callable[[MessageStream], None]) -> None:
+        """Hand streams of messages of ``protocol`` to ``function`` as they come: no task serves them.
+
+        For machines with a stream for each peer, which count as no handlers at work. The function must not
+        raise or block, and takes or refuses the stream; see ``kontinuum.transport.owned_stream``.
+
+        Raises:
+            MisuseError: The name is too long, empty, or has a handler already.
+        """
+        self._handlers.add_acceptor(protocol, function)
 
     @property
     def counts(self) -> dict[tuple[str, str], int]:

@@ -128,8 +128,9 @@ class Connection:
 
     @property
     def is_busy(self) -> bool:
-        """Calls or streams are open on it."""
-        return bool(self.calls or self._streams)
+        """Calls, or streams that are no standing ones, are open on it."""
+        streams = (self._streams or {}).values()
+        return bool(self.calls) or any(not stream.standing for stream in streams)
 
     async def open_stream(self, protocol: str, *, bidirectional: bool = True) -> Stream:
         """Open a stream of bytes; waits while the peer allows no further stream.

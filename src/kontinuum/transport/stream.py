@@ -52,6 +52,9 @@ class _BaseStream:
         "protocol",
     )
 
+    standing = False
+    """It is there for as long as the connection, and does not make it busy."""
+
     def __init__(
         self, connection: Connection, stream_id: int, protocol: str, *, inbound: bool, bidirectional: bool
     ) -> None:
@@ -67,6 +70,16 @@ class _BaseStream:
         self._writable: asyncio.Future[None] | None = None
         self._reset_code: int | None = None
         self._stopped_code: int | None = None
+
+    @property
+    def stopped_code(self) -> int | None:
+        """The code with which the peer refused our half, if it did."""
+        return self._stopped_code
+
+    @property
+    def reset_code(self) -> int | None:
+        """The code with which the peer gave up its half, if it did."""
+        return self._reset_code
 
     async def _write(self, data: bytes | bytearray | memoryview) -> None:
         if not self.can_send:
