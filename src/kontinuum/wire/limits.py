@@ -221,6 +221,38 @@ PUBSUB_PX_PEERS_MAX = 64
 PUBSUB_PX_RECORD_BYTES_MAX = PEER_RECORD_BYTES_MAX
 """Bytes of a signed peer record in a PRUNE. Longer: that peer is passed over."""
 
+# --- envelopes ---------------------------------------------------------------------------------------------
+
+ENVELOPE_HEADER_BYTES_MAX = 256 * 1024
+"""Bytes of an age file's header. Our choice: one of 64 post-quantum recipients and the fullest claim has
+126,000. Longer: refused; nothing beyond it is kept."""
+
+ENVELOPE_LINE_BYTES_MAX = 4096
+"""Bytes of one line of it. Our choice: the longest that we write, a post-quantum stanza's, has 1,512. Longer:
+refused."""
+
+ENVELOPE_STANZAS_MAX = 128
+"""Stanzas in it. Our choice: twice our recipients, for files of other programs. More: refused."""
+
+ENVELOPE_RECIPIENTS_MAX = 64
+"""Recipients that we seal to at once, ancestors included. Our choice. More: RecipientsError; in a claim:
+refused."""
+
+ENVELOPE_CLAIM_BYTES_MAX = 16 * 1024
+"""Bytes of a sender's claim before encryption. Our choice: the fullest has 7,600. Longer: refused."""
+
+ENVELOPE_METADATA_BYTES_MAX = 4096
+"""Bytes that travel in a claim beside the payload, such as a name. Our choice. More: ClaimTooLargeError; in a
+claim: refused."""
+
+ENVELOPE_CONTEXT_BYTES_MAX = 256
+"""UTF-8 bytes of each text that says what an envelope is for. Our choice. More: ClaimTooLargeError; in a
+claim: refused."""
+
+ENVELOPE_SCRYPT_WORK_MAX = 20
+"""Logarithm of the work that opening by a passphrase may take: 1 GiB and four seconds. Our choice; age takes
+22. Larger: refused before any work."""
+
 # --- key chain ---------------------------------------------------------------------------------------------
 
 KEY_DEPTH_MAX = 4
