@@ -19,7 +19,7 @@ from helpers.records import VALIDATORS, contact_record, content, signed, store
 from kontinuum.base import PeerError
 from kontinuum.dht.events import Drop, Keep, Refusal
 from kontinuum.dht.records import RecordError, SignedRecord, quotas, signed_key
-from kontinuum.dht.records.entries import ENTRY_BYTES, STALE_MAX
+from kontinuum.dht.records.entries import ENTRY_BYTES, PROVIDER_BYTES, STALE_MAX
 from kontinuum.dht.records.signed_record import SIGNED_EXPIRES_AT_MAX, SIGNED_SEQUENCE_MAX
 from kontinuum.wire import encode_cbor
 
@@ -261,7 +261,8 @@ class StoreAgainstModel(RuleBasedStateMachine):
         every += [entry for by_peer in entries.providers.values() for entry in by_peer.values()]
         sums: dict = {}
         for entry in every:
-            assert entry.cost == ENTRY_BYTES + len(entry.key) + len(entry.value)
+            provider = PROVIDER_BYTES if entry.provider else 0
+            assert entry.cost == ENTRY_BYTES + provider + len(entry.key) + len(entry.value)
             for name in (entry.sender, *quotas.neighbourhoods(entry.ip)):
                 used, count = sums.get(name, (0, 0))
                 sums[name] = used + entry.cost, count + 1

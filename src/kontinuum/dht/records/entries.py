@@ -12,6 +12,7 @@ from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from kontinuum.dht.events import Drop, Keep
+from kontinuum.dht.records.places import Places
 from kontinuum.dht.records.quotas import Quotas
 from kontinuum.dht.records.validators import ALWAYS, FOREVER
 
@@ -23,9 +24,12 @@ if TYPE_CHECKING:
     from kontinuum.dht.records.validators import Valid
     from kontinuum.identity import PeerId
 
-ENTRY_BYTES = 768
-"""Bytes that an entry costs besides its key and value. Our choice: some more than was measured, so that
-``bytes_max`` bounds memory and not only payload."""
+ENTRY_BYTES = 2048
+"""Bytes that an entry costs besides its key and value. Our choice: some more than was measured in the worst
+case, each of another sender in another network, so that ``bytes_max`` bounds memory and not only payload."""
+
+PROVIDER_BYTES = 768
+"""Bytes that a provider costs besides: its contact is kept decoded. Our choice, likewise."""
 
 STALE_MAX = 64
 """Outdated places in the queue of ends beyond as many as there are entries; then it is made anew."""
@@ -74,6 +78,8 @@ class Entry:
         self.sender = sender
         self.ip = ip
         self.cost = ENTRY_BYTES + len(key) + len(value)
+        if provider is not None:
+            self.cost += PROVIDER_BYTES
         self.expires_s = _GONE
         """When it goes from the store."""
         self.received = float("-inf")
@@ -82,6 +88,11 @@ class Entry:
     def holds_at(self, at_s: float) -> bool:
         """Whether it may be given away at that time."""
         return self.valid_from_s <= at_s < self.expires_s
+
+    def empty(self) -> None:
+        """It is in the store no more; the queue of ends may hold it for a while yet."""
+        self.value, self.provider, self.rank, self.owner = b"", None, (), None
+        self.expires_s = _GONE
 
     def keep(self) -> Keep:
         """How it is written to disk."""
@@ -101,6 +112,7 @@ class Entries:
         "_number",
         "_passed_on",
         "effects",
+        "places",
         "providers",
         "providers_count",
         "quotas",
@@ -111,6 +123,8 @@ class Entries:
         self.quotas = Quotas(bytes_max)
         self.values: dict[bytes, Entry] = {}
         """Records by key; what came or was replaced last is at the end."""
+        self.places = Places()
+        """Of ``values``."""
         self.providers: dict[bytes, dict[PeerId, Entry]] = {}
         """Providers by key; those that came first are at the beginning."""
         self.providers_count = 0
@@ -132,6 +146,7 @@ class Entries:
         self.quotas.take(entry.sender, entry.ip, entry.cost)
         if entry.provider is None:
             self.values[entry.key] = entry
+            self.places.add(entry.key)
             if passed_on:
                 self._passed_on.setdefault(entry.sender, {})[entry] = None
         else:
@@ -145,7 +160,8 @@ class Entries:
             self._take_out(held)
             self.insert(entry, expires_s, passed_on=passed_on)
             return
-        self._give_up(held)
+        self.quotas.give(held.sender, held.ip, held.cost)
+        held.empty()
         self.quotas.take(entry.sender, entry.ip, entry.cost)
         self.providers[entry.key][entry.provider.peer_id] = entry
         self.extend(entry, expires_s)
@@ -186,9 +202,10 @@ class Entries:
         return self._ends[0][0] if self._ends else None
 
     def _take_out(self, entry: Entry) -> None:
-        self._give_up(entry)
+        self.quotas.give(entry.sender, entry.ip, entry.cost)
         if entry.provider is None:
             del self.values[entry.key]
+            self.places.remove(entry.key)
             self._not_passed_on(entry)
         else:
             entries = self.providers[entry.key]
@@ -196,11 +213,7 @@ class Entries:
             if not entries:
                 del self.providers[entry.key]
             self.providers_count -= 1
-
-    def _give_up(self, entry: Entry) -> None:
-        self.quotas.give(entry.sender, entry.ip, entry.cost)
-        entry.value = b""  # The queue may hold the entry for a while yet.
-        entry.expires_s = _GONE
+        entry.empty()
 
     def _not_passed_on(self, entry: Entry) -> None:
         entries = self._passed_on.get(entry.sender)

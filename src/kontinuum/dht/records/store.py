@@ -31,6 +31,7 @@ from kontinuum.wire.limits import KAD_KEY_BYTES_MAX, KAD_VALUE_BYTES_MAX
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from kontinuum.dht.keys import KadKey
     from kontinuum.dht.peer import Peer
     from kontinuum.dht.records.validators import Validators
     from kontinuum.identity import PeerId
@@ -160,6 +161,10 @@ class Records:
     def keys(self) -> Iterable[bytes]:
         """The keys of all records, in an order that does not depend on chance."""
         return self._entries.values.keys()
+
+    def around(self, place: KadKey, radius: int) -> list[tuple[bytes, KadKey]]:
+        """Keys and places of the records at most ``radius`` away from ``place``."""
+        return self._entries.places.within(place, radius)
 
     def received_at(self, key: bytes) -> float | None:
         """When that record was sent last, monotonic; ``-inf`` if not in this run; ``None`` if unknown."""

@@ -201,7 +201,7 @@ def test_451_requests_in_a_minute(quotas):
     """
     That many, even of refused ones, once evicted everybody's data; now they are refused and evict nothing.
     """
-    records = store(200_000, quotas=quotas)
+    records = store(SMALL, quotas=quotas)
     keys = honest(records)
     results = [put(records, content(number, 4000), MALLORY, now=number * 60 / 451) for number in range(451)]
 

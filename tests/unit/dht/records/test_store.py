@@ -8,7 +8,7 @@ from helpers.dht_peers import ip_of, peer
 from helpers.identities import NOON
 from helpers.records import MIB, contact_record, content, provide, put, signed, store
 from kontinuum.dht.events import Drop, Keep, Refusal
-from kontinuum.dht.records.entries import ENTRY_BYTES, STALE_MAX
+from kontinuum.dht.records.entries import ENTRY_BYTES, PROVIDER_BYTES, STALE_MAX
 from kontinuum.dht.records.quotas import PEER_ENTRIES_MAX
 from kontinuum.dht.records.store import EXTEND_STEP_S, PROVIDERS_MAX, RECORD_LIFETIME_S
 from kontinuum.identity import CONTACT_AGE_MAX_S, CONTACT_AHEAD_MAX_S
@@ -255,7 +255,7 @@ def test_no_room_is_made_in_vain():
     """
     Where its own word does not fit at all, nothing that the peer passed on goes for it.
     """
-    records = store(bytes_max=60_000)
+    records = store(bytes_max=100_000)
     assert put(records, content(0), ALICE) is Refusal.NONE
     before = accounts(records), records.figures().bytes
 
@@ -269,7 +269,7 @@ def test_a_newer_record_that_does_not_fit_leaves_the_old_one():
     """
     Refusing changes nothing: neither what is held nor what it counts.
     """
-    records = store(bytes_max=60_000)
+    records = store(bytes_max=100_000)
     put(records, signed(ALICE, 1), ALICE)
     before = accounts(records), records.figures().bytes
 
@@ -307,7 +307,9 @@ def test_providers_are_those_who_came_in_the_order_they_came():
     found = records.providers(b"key", NOON)
     assert found == [peer(ALICE), newer, peer(CAROL)]
     assert len(records) == 3
-    assert records.figures().bytes == sum(ENTRY_BYTES + 3 + len(each.wire.contact) for each in found)
+    assert records.figures().bytes == sum(
+        ENTRY_BYTES + PROVIDER_BYTES + 3 + len(each.wire.contact) for each in found
+    )
     assert records.providers(b"other", NOON) == []
     assert list(records.keys()) == []
 
@@ -475,11 +477,11 @@ def test_a_smaller_store_takes_back_what_fits(quotas):
     """
     The caps hold for what comes from disk as well; the rest is removed there.
     """
-    written = [Keep(*content(n, 1000), None, peer(n).peer_id, 2e9, ip_of(n)) for n in range(40)]
-    written += [Keep(b"key", b"", peer(n).peer_id, peer(n).peer_id, 2e9, ip_of(n)) for n in range(40)]
-    records = restored(written, bytes_max=70_000, quotas=quotas)
+    written = [Keep(*content(n, 1000), None, peer(n).peer_id, 2e9, ip_of(n)) for n in range(60)]
+    written += [Keep(b"key", b"", peer(n).peer_id, peer(n).peer_id, 2e9, ip_of(n)) for n in range(60)]
+    records = restored(written, bytes_max=200_000, quotas=quotas)
 
-    assert 0 < records.figures().bytes <= 70_000
+    assert 0 < records.figures().bytes <= 200_000
     assert len(records) < len(written)
     assert len(records.effects()) == len(written) - len(records)
 
@@ -517,7 +519,7 @@ def test_refusals_are_counted_by_reason():
     """
     Whoever runs a node sees why records are refused.
     """
-    records = store(bytes_max=50_000)
+    records = store(bytes_max=100_000)
     put(records, signed(ALICE, 2), ALICE)
     put(records, signed(ALICE, 1), ALICE)
     put(records, (b"/x/y", b""), ALICE)
