@@ -17,10 +17,13 @@ from pydantic import BeforeValidator, Field, ModelWrapValidatorHandler, Validati
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from kontinuum.dht.config import K_MIN, PATHS, QUORUM
+from kontinuum.gossip.score_params import LOCAL_NETWORKS
+from kontinuum.gossip.subscription import BYTES_MAX, MESSAGES_MAX
 from kontinuum.node.config_rules import contradictions, doubts, explain
 from kontinuum.node.errors import ConfigError, Finding
 from kontinuum.node.local_address import LocalAddress, host_and_port
 from kontinuum.transport.options import ACTIVE_WAIT_MAX_S
+from kontinuum.wire.limits import PUBSUB_DATA_BYTES_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,6 +82,7 @@ REACH = "Where it listens, and how it finds others"
 CONNECTIONS = "Connections"
 CALLS = "Calls"
 DHT = "Finding peers and records"
+PUBSUB = "Topics"
 WATCH = "Logs and metrics"
 
 
@@ -224,6 +228,45 @@ class NodeConfig(BaseSettings):
     dht_store_bytes_max: Count = Field(
         64 * 2**20, ge=2**20, le=2**40, json_schema_extra=_about(DHT, "bytes"),
         description="Records held for others, in memory and on disk; beyond that new ones are refused.",
+    )  # fmt: skip
+
+    pubsub: bool = Field(
+        default=False, json_schema_extra=_about(PUBSUB),
+        description="Publish and subscribe to topics, and pass on messages of those that the node is in.",
+    )  # fmt: skip
+    pubsub_message_bytes_max: Count = Field(
+        64 * 1024, ge=1024, le=PUBSUB_DATA_BYTES_MAX, json_schema_extra=_about(PUBSUB, "bytes"),
+        description="Longest data of a message. All nodes of a topic should use one value: a longer one is "
+        "refused, and not passed on.",
+    )  # fmt: skip
+    pubsub_buffer_messages: Count = Field(
+        MESSAGES_MAX, ge=1, le=1_000_000, json_schema_extra=_about(PUBSUB, "messages"),
+        description="Messages that wait for one subscriber, unless it says otherwise; beyond that it loses "
+        "some.",
+    )  # fmt: skip
+    pubsub_buffer_bytes: Count = Field(
+        BYTES_MAX, ge=1024, le=2**40, json_schema_extra=_about(PUBSUB, "bytes"),
+        description="The same in bytes of data.",
+    )  # fmt: skip
+    pubsub_queue_bytes_max: Count = Field(
+        8 * 2**20, ge=64 * 1024, le=2**32, json_schema_extra=_about(PUBSUB, "bytes"),
+        description="Messages that wait for one slow peer; beyond that the least important are dropped, and "
+        "the peer pays with its score.",
+    )  # fmt: skip
+    pubsub_shared_networks: Words = Field(
+        tuple(str(network) for network in LOCAL_NETWORKS), max_length=256, json_schema_extra=_about(PUBSUB),
+        description="Networks in which many peers may have one address without a loss of score, such as "
+        "203.0.113.7/32 for an office behind one NAT.",
+    )  # fmt: skip
+    pubsub_direct: Words = Field(
+        (), max_length=256, json_schema_extra=_about(PUBSUB),
+        description="Peers, by identity, with whom every message is exchanged, whatever their score. They "
+        "should name this node, too.",
+    )  # fmt: skip
+    pubsub_px: bool = Field(
+        default=False, json_schema_extra=_about(PUBSUB),
+        description="Name other peers to those for whom there is no room in the mesh: for nodes that many "
+        "meet first.",
     )  # fmt: skip
 
     log_level: LogLevel = Field(

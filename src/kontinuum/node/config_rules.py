@@ -6,11 +6,13 @@ Pure:     no I/O; works on a configuration that is already within the bounds of 
 from __future__ import annotations
 
 import difflib
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from kontinuum.base.errors import KontinuumError
 from kontinuum.identity.contact import Contact
 from kontinuum.identity.multiaddr import Multiaddr
+from kontinuum.identity.peer_id import PeerId
 from kontinuum.node import bootstrap
 from kontinuum.node.errors import Finding
 from kontinuum.node.local_address import LocalAddress, host_and_port
@@ -110,6 +112,8 @@ def _contradictions(config: NodeConfig) -> Iterator[tuple[str, str]]:
     yield from _unreadable("metrics", [config.metrics] if config.metrics != "off" else [], LocalAddress.parse)
     yield from _unreadable("advertise", config.advertise, Multiaddr.parse)
     yield from _unreadable("bootstrap", config.bootstrap, Contact.from_text)
+    yield from _unreadable("pubsub_shared_networks", config.pubsub_shared_networks, ip_network)
+    yield from _unreadable("pubsub_direct", config.pubsub_direct, PeerId.parse)
 
 
 def _unreadable(key: str, texts: Sequence[str], parse: Callable[[str], object]) -> Iterator[tuple[str, str]]:

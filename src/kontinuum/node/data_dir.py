@@ -74,6 +74,11 @@ class DataDir:
         return self.path / "dht.sqlite"
 
     @property
+    def seqno(self) -> Path:
+        """The highest sequence number of our messages in topics, CBOR."""
+        return self.path / "seqno.cbor"
+
+    @property
     def control(self) -> Path:
         """The socket through which the command line talks to the running node."""
         return self.path / "control.sock"

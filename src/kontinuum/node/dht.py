@@ -106,6 +106,8 @@ class NodeDht:
         self._neighbours = neighbours
         self._clock = clock
         self._disk = disk
+        self.joined: Callable[[], None] = lambda: None
+        """Told when the node has joined its network, each time that it does."""
         self._own: Contact
         self._seeds: tuple[Contact, ...] = ()
         self._locating: dict[PeerId, asyncio.Task[bool]] = {}
@@ -481,5 +483,6 @@ class NodeDht:
                 _log.info("no other peer is known; the node waits until one comes")
             case State.JOINED:
                 _log.info("the node has joined the network")
+                self.joined()
             case State.STARTING:
                 pass

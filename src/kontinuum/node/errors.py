@@ -142,6 +142,13 @@ class DhtOffError(MisuseError):
         super().__init__("this node has no DHT: its setting dht is off")
 
 
+class PubSubOffError(MisuseError):
+    """The node neither publishes nor subscribes."""
+
+    def __init__(self) -> None:
+        super().__init__("this node has no topics: its setting pubsub is off")
+
+
 class RecordRefusedError(MisuseError):
     """The record may not be put, or the command makes no sense; nothing was sent. The message says why."""
 

@@ -48,7 +48,23 @@ class PathChanged:
     """Where it leads; for ``observed``, where the peer sees us."""
 
 
-NodeEvent = PeerConnected | PeerLost | PathChanged
+@dataclass(frozen=True, slots=True)
+class TopicJoined:
+    """A connected peer is in a topic that we are in."""
+
+    topic: str
+    peer_id: PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class TopicLeft:
+    """It has left it, or its connection is gone."""
+
+    topic: str
+    peer_id: PeerId
+
+
+NodeEvent = PeerConnected | PeerLost | PathChanged | TopicJoined | TopicLeft
 
 
 class Watchers:

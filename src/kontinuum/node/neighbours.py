@@ -125,6 +125,8 @@ class Neighbours:
     ) -> None:
         self.met: Callable[[Contact, Connection], None] = lambda _contact, _connection: None
         """Told of a peer that is connected and whose contact is known, and again of a newer contact."""
+        self.switched: Callable[[Connection], None] = lambda _connection: None
+        """Told when another connection with a peer that has one already is in use from now on."""
         self.links: Links[Connection] = Links(endpoint.peer_id)
         self.store = store
         self._endpoint = endpoint
@@ -286,6 +288,8 @@ class Neighbours:
         else:
             self._wake.set()  # One of the two is to be retired.
             self._spawn(self._confirm(connection.peer_id))
+            if self.links.current[connection.peer_id] is connection:
+                self.switched(connection)
         if connection.outbound:
             self._endpoint.loop.call_later(INTRODUCTION_DELAY_S, self._begin_introduction, connection)
 
@@ -297,6 +301,7 @@ class Neighbours:
             if self._wanted:
                 self._wake.set()
         elif was_current:
+            self.switched(self.links.current[connection.peer_id])
             self._spawn(self._confirm(connection.peer_id))
 
     async def _confirm(self, peer_id: PeerId) -> None:

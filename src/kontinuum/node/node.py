@@ -21,7 +21,7 @@ from kontinuum.identity import Contact, Multiaddr, PeerId
 from kontinuum.identity.pow import network_id
 from kontinuum.node.bootstrap import usable
 from kontinuum.node.dht_methods import DhtMethods
-from kontinuum.node.errors import DhtOffError, NoAddressError
+from kontinuum.node.errors import DhtOffError, NoAddressError, PubSubOffError
 from kontinuum.node.events import NodeEvent, PathChanged, PeerConnected, PeerLost, Watcher, Watchers
 from kontinuum.node.figures import Figures
 from kontinuum.node.handler_methods import HandlerMethods
@@ -30,6 +30,7 @@ from kontinuum.node.neighbours import Neighbours, PeerInfo, PeerLike
 from kontinuum.node.own_contact import OwnContact
 from kontinuum.node.peer_store import PeerStore
 from kontinuum.node.proof import proof_of
+from kontinuum.node.pubsub_methods import PubSubMethods
 from kontinuum.node.saving import save_at_end
 from kontinuum.node.services import (
     identity,
@@ -37,6 +38,7 @@ from kontinuum.node.services import (
     start_dht,
     start_discovery,
     start_metrics,
+    start_pubsub,
     start_upkeep,
     transport_options,
     warn_of_doubts,
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
     from kontinuum.identity import KeyPair
     from kontinuum.node.config import NodeConfig
     from kontinuum.node.dht import NodeDht
+    from kontinuum.node.pubsub import NodePubSub
     from kontinuum.transport import MessageStream, Stream
 
 NOT_RUNNING = "the node does not run; use: async with Node(...) as node"
@@ -64,7 +67,7 @@ _PATH_CHANGES = ("established", "abandoned", "available", "backup", "observed")
 _log = RoomLogger("node")
 
 
-class Node(DhtMethods, HandlerMethods):
+class Node(DhtMethods, HandlerMethods, PubSubMethods):
     """One peer of the network: ``async with Node(config) as node``.
 
     Args:
@@ -107,6 +110,7 @@ class Node(DhtMethods, HandlerMethods):
         self._neighbours: Neighbours
         self._own: OwnContact
         self._dht: NodeDht | None = None
+        self._pubsub: NodePubSub | None = None
         self._connected: dict[PeerId, Connection] = {}
 
     # --- who we are ---
@@ -204,6 +208,17 @@ class Node(DhtMethods, HandlerMethods):
         self._rpc.on_path = self._on_path
         self._connected = self._neighbours.links.current
         self._endpoint = endpoint
+        pubsub = self._pubsub = start_pubsub(
+            stack,
+            config,
+            key_pair=key_pair,
+            clock=self.clock,
+            rpc=self._rpc,
+            neighbours=self._neighbours,
+            reach=lambda peer_id: self._reach(peer_id, patient=True),
+            tell=self._tell,
+            directory=directory,
+        )
         for contact in usable(config):
             self._neighbours.add_contact(contact, pinned=True)
         warn_of_doubts(config)
@@ -218,6 +233,8 @@ class Node(DhtMethods, HandlerMethods):
             own=own.contact,
             directory=directory,
         )
+        if pubsub is not None and dht is not None:
+            pubsub.use_dht(dht)
         await start_metrics(stack, self, self._unready)
         discovery = await start_discovery(stack, config, network, lambda: own.contact, self._on_found)
         start_upkeep(stack, self._neighbours, own, dht, discovery)
@@ -378,6 +395,14 @@ class Node(DhtMethods, HandlerMethods):
             raise DhtOffError
         return self._dht
 
+    @property
+    def pubsub(self) -> NodePubSub:
+        """See :class:`PubSubMethods`."""
+        self._require_running()
+        if self._pubsub is None:
+            raise PubSubOffError
+        return self._pubsub
+
     # --- inside ---
 
     def _require_running(self) -> None:
@@ -412,11 +437,15 @@ class Node(DhtMethods, HandlerMethods):
 
     def _on_connected(self, connection: Connection) -> None:
         self._counts["outbound" if connection.outbound else "inbound"] += 1
+        if self._pubsub is not None:
+            self._pubsub.streams.use(connection)
         self._tell(PeerConnected(connection.peer_id, connection.remote_address, connection.outbound))
 
     def _on_lost(self, connection: Connection, reason: CloseReason) -> None:
         if reason.code == CloseCode.EVICTED:
             self._counts["evicted"] += 1
+        if self._pubsub is not None:
+            self._pubsub.streams.lose(connection.peer_id)
         self._tell(PeerLost(connection.peer_id, reason))
 
     def _on_path(

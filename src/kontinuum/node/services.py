@@ -15,18 +15,20 @@ from kontinuum.node.saving import keep_saved
 from kontinuum.transport import TransportOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from contextlib import AsyncExitStack
 
     from kontinuum.base.clock import Clock
-    from kontinuum.identity import Contact
+    from kontinuum.identity import Contact, PeerId
     from kontinuum.node.config import NodeConfig
     from kontinuum.node.data_dir import DataDir
     from kontinuum.node.dht import NodeDht
     from kontinuum.node.discovery import MdnsDiscovery
+    from kontinuum.node.events import NodeEvent
     from kontinuum.node.neighbours import Neighbours
     from kontinuum.node.node import Node
     from kontinuum.node.own_contact import OwnContact
+    from kontinuum.node.pubsub import NodePubSub
     from kontinuum.rpc.service import RpcService
 
 _log = RoomLogger("node")
@@ -150,6 +152,43 @@ async def start_dht(
     stack.push_async_callback(dht.close)
     await dht.start(own, usable(config))
     return dht
+
+
+def start_pubsub(
+    stack: AsyncExitStack,
+    config: NodeConfig,
+    *,
+    key_pair: KeyPair,
+    clock: Clock,
+    rpc: RpcService,
+    neighbours: Neighbours,
+    reach: Callable[[PeerId], Awaitable[object]],
+    tell: Callable[[NodeEvent], None],
+    directory: DataDir | None,
+) -> NodePubSub | None:
+    """Take part in topics if the settings say so."""
+    if not config.pubsub:
+        return None
+    from kontinuum.node.pubsub import NodePubSub
+
+    seqnos = None
+    if directory is not None:
+        from kontinuum.node.seqno_file import SeqnoFile  # Only nodes that keep something.
+
+        seqnos = SeqnoFile(directory.seqno)
+    pubsub = NodePubSub(
+        key_pair,
+        config,
+        clock=clock,
+        rpc=rpc,
+        neighbours=neighbours,
+        reach=reach,
+        tell=tell,
+        seqnos=seqnos,
+    )
+    stack.push_async_callback(pubsub.close)
+    pubsub.start()
+    return pubsub
 
 
 def warn_of_doubts(config: NodeConfig) -> None:

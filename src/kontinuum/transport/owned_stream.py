@@ -14,10 +14,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, Self
 
 from kontinuum.transport.errors import MessageTooLargeError
-from kontinuum.transport.stream import MESSAGE_BYTES_MAX, MessageStream
+from kontinuum.transport.stream import MESSAGE_BYTES_MAX, SEND_HIGH_WATER_BYTES, MessageStream
 
 if TYPE_CHECKING:
     from kontinuum.transport.connection import Connection
+
+__all__ = ["SEND_HIGH_WATER_BYTES", "OwnedMessageStream", "StreamOwner"]
 
 
 class StreamOwner(Protocol):
@@ -97,6 +99,13 @@ class OwnedMessageStream(MessageStream):
             return self.can_send and self._native.want_writable(self.connection.id, self.id)
         except BrokenPipeError:
             return False
+
+    def finish_nowait(self) -> None:
+        """End our half after what was queued. A second call does nothing."""
+        if self.can_send:
+            self.can_send = False
+            self._quietly(self._native.finish)
+            self._forget_if_done()
 
     def consume(self, length: int) -> None:
         """A message of that length has been dealt with."""

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 READ_BYTES_MAX = 256 * 1024
 """Bytes that one read returns at most unless told otherwise. Our choice: large enough for full speed."""
 
-_HIGH_WATER = NativeEndpoint.SEND_HIGH_WATER_BYTES
+SEND_HIGH_WATER_BYTES = NativeEndpoint.SEND_HIGH_WATER_BYTES
+"""Bytes that wait on a stream beyond which its writer is told to wait."""
 MESSAGE_BYTES_MAX = NativeEndpoint.MESSAGE_BYTES_MAX
 """Bytes of a message, request or reply: 1 MiB. A longer one is refused before it is sent or buffered."""
 
@@ -91,7 +92,7 @@ class _BaseStream:
         except BrokenPipeError:
             raise self._send_error() from None
         self.connection.endpoint.touch()
-        if queued > _HIGH_WATER:
+        if queued > SEND_HIGH_WATER_BYTES:
             await self._drained()
 
     async def _drained(self) -> None:
