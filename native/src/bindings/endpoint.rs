@@ -4,10 +4,12 @@
 //! either when the delay that they return has passed. Without: `feed()` datagrams, then `drive()`.
 
 use super::events;
+use super::figures;
 use super::guard::Guard;
+use super::settings::{key, options, seconds};
 use crate::engine::commands::{Readable, Refusal};
 use crate::engine::connection::Connection;
-use crate::engine::{Engine, Event, Options, stream};
+use crate::engine::{Engine, Event, stream};
 use crate::tls;
 use bytes::{Bytes, BytesMut};
 use pyo3::exceptions::{PyBrokenPipeError, PyBufferError, PyOSError, PyOverflowError, PyRuntimeError, PyValueError};
@@ -15,10 +17,9 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Batches received in one pump: more would only delay the loop (docs/performance.md).
 const BATCHES: usize = 2;
@@ -126,52 +127,13 @@ fn refused(refusal: Refusal) -> PyErr {
         Refusal::Gone => PyBrokenPipeError::new_err("closed"),
         Refusal::Full => PyBufferError::new_err("too much waits for this peer"),
         Refusal::TooLarge => PyOverflowError::new_err("longer than allowed"),
+        Refusal::OtherProtocol => PyValueError::new_err("the protocol of this connection has no such stream"),
     }
-}
-
-fn key(bytes: &[u8]) -> PyResult<[u8; 32]> {
-    bytes.try_into().map_err(|_| PyValueError::new_err("a key has 32 bytes"))
 }
 
 fn address(host: &str, port: u16) -> PyResult<SocketAddr> {
     let ip = host.parse().map_err(|_| PyValueError::new_err(format!("not an IP address: {host}")))?;
     Ok(SocketAddr::new(ip, port))
-}
-
-fn seconds(value: f64, name: &str) -> PyResult<Duration> {
-    Duration::try_from_secs_f64(value).map_err(|_| PyValueError::new_err(format!("{name} is no duration")))
-}
-
-fn options(settings: Option<&Bound<'_, PyDict>>) -> PyResult<Options> {
-    let mut options = Options::default();
-    for (name, value) in settings.into_iter().flatten() {
-        let name: String = name.extract()?;
-        match name.as_str() {
-            "accept" => options.accept = value.extract()?,
-            "post_quantum" => options.post_quantum = value.extract()?,
-            "bbr" => options.bbr = value.extract()?,
-            "streams_max" => options.streams_max = value.extract()?,
-            "idle_timeout_s" => options.idle_timeout = seconds(value.extract()?, &name)?,
-            "keep_alive_s" => options.keep_alive = seconds(value.extract()?, &name)?,
-            "connections_max" => options.connections_max = value.extract()?,
-            "half_open_max" => options.half_open_max = value.extract()?,
-            "handshakes_per_ip_per_s" => options.handshakes_per_ip_per_s = value.extract()?,
-            "handshakes_per_ip_burst" => options.handshakes_per_ip_burst = value.extract()?,
-            "connection_buffer_max" => options.connection_buffer_max = value.extract()?,
-            "paths_max" => options.paths_max = value.extract()?,
-            "path_idle_s" => options.path_idle = seconds(value.extract()?, &name)?,
-            "path_keep_alive_s" => options.path_keep_alive = seconds(value.extract()?, &name)?,
-            "initial_rtt_s" => options.initial_rtt = seconds(value.extract()?, &name)?,
-            "active_wait_s" => options.active_wait = seconds(value.extract()?, &name)?,
-            "gso_segments_max" => options.gso_segments_max = value.extract()?,
-            "mtu_max" => options.mtu_max = value.extract()?,
-            "qlog_dir" => options.qlog_dir = value.extract::<Option<PathBuf>>()?,
-            "keylog_path" => options.keylog_path = value.extract::<Option<PathBuf>>()?,
-            "rng_seed" => options.rng_seed = Some(key(value.extract()?)?),
-            _ => return Err(PyValueError::new_err(format!("no such setting: {name}"))),
-        }
-    }
-    Ok(options)
 }
 
 #[pymethods]
@@ -329,6 +291,11 @@ impl Endpoint {
             .map_err(refused)
     }
 
+    /// Open a raw stream, where libp2p is spoken; otherwise as `open()`.
+    fn open_raw(&self, connection: u64, token: u64) -> PyResult<Option<u64>> {
+        self.with(connection, |connection, events| connection.open_raw(token, events))?.map_err(refused)
+    }
+
     /// Queue one write or one message: the bytes that are now queued.
     fn write(&self, connection: u64, stream: u64, data: PyBackedBytes) -> PyResult<usize> {
         // A large write keeps Python's object alive until the peer has acknowledged it, instead of a copy.
@@ -356,7 +323,7 @@ impl Endpoint {
         self.with(connection, |connection, _| connection.stop(stream, code))
     }
 
-    /// Up to `bytes_max` bytes; `None` when nothing is there yet, `b""` at the end.
+    /// Up to `bytes_max` bytes of a stream of bytes or a raw one; `None` when nothing is there yet, `b""` at the end.
     fn read<'py>(
         &self,
         py: Python<'py>,
@@ -425,24 +392,7 @@ impl Endpoint {
 
     /// Figures of a connection: `{"counts": [...], "held": n, "paths": [{...}]}`.
     fn statistics<'py>(&self, py: Python<'py>, connection: u64) -> PyResult<Bound<'py, PyDict>> {
-        let figures = self.with(connection, |connection, _| connection.figures())?;
-        let out = PyDict::new(py);
-        out.set_item("counts", figures.counts.to_vec())?;
-        out.set_item("held", figures.held)?;
-        let mut paths = Vec::with_capacity(figures.paths.len());
-        for path in figures.paths {
-            let entry = PyDict::new(py);
-            entry.set_item("path", path.path)?;
-            entry.set_item("address", path.address.map(|to| (to.ip().to_string(), to.port())))?;
-            entry.set_item("backup", path.backup)?;
-            entry.set_item("rtt_s", path.rtt_s)?;
-            entry.set_item("cwnd", path.cwnd)?;
-            entry.set_item("counts", path.counts.to_vec())?;
-            entry.set_item("mtu", path.mtu)?;
-            paths.push(entry);
-        }
-        out.set_item("paths", paths)?;
-        Ok(out)
+        figures::of_connection(py, self.with(connection, |connection, _| connection.figures())?)
     }
 
     /// Figures of the endpoint, by name.
@@ -451,26 +401,7 @@ impl Endpoint {
             let guard = self.guard.lock().expect("nobody panics with the guard");
             guard.as_ref().map_or(0, Guard::activations)
         };
-        let engine = self.engine();
-        let (admission, half_open) = engine.admission();
-        let socket = engine.socket.as_ref().map_or([0; 4], |socket| socket.counters);
-        let out = PyDict::new(py);
-        out.set_item("connections", engine.open_connections())?;
-        out.set_item("half_open", half_open)?;
-        out.set_item("held_bytes", engine.held())?;
-        out.set_item("handshakes_accepted", admission.accepted)?;
-        out.set_item("handshakes_retried", admission.retried)?;
-        out.set_item("handshakes_refused", admission.refused)?;
-        out.set_item("handshakes_ignored", admission.ignored)?;
-        out.set_item("datagrams_received", socket[0])?;
-        out.set_item("receive_calls", socket[1])?;
-        out.set_item("batches_sent", socket[2])?;
-        out.set_item("batches_dropped", socket[3])?;
-        let [waits, in_vain] = engine.active_wait.counters;
-        out.set_item("active_waits", waits)?;
-        out.set_item("active_waits_in_vain", in_vain)?;
-        out.set_item("guard_activations", activations)?;
-        Ok(out)
+        figures::of_endpoint(py, &self.engine(), activations)
     }
 
     /// Bytes queued on a stream at which a writer should wait.

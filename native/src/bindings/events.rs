@@ -35,6 +35,11 @@ pub const CLOSED: u8 = 14;
 /// `(PATH, connection, path, change, (host, port) | None)`
 pub const PATH: u8 = 15;
 
+/// `(ACCEPTED_RAW, connection, stream)`
+pub const ACCEPTED_RAW: u8 = 16;
+/// `(OVERFLOWED, connection, stream)`
+pub const OVERFLOWED: u8 = 17;
+
 /// Turn one event into its tuple.
 pub fn to_tuple<'py>(py: Python<'py>, event: Event) -> PyResult<Bound<'py, PyTuple>> {
     let bytes = |data: &[u8]| PyBytes::new(py, data);
@@ -51,6 +56,8 @@ pub fn to_tuple<'py>(py: Python<'py>, event: Event) -> PyResult<Bound<'py, PyTup
         Event::Accepted { connection, stream, messages, bidirectional, protocol } => {
             (ACCEPTED, connection, stream, messages, bidirectional, bytes(&protocol)).into_pyobject(py)
         }
+        Event::AcceptedRaw { connection, stream } => (ACCEPTED_RAW, connection, stream).into_pyobject(py),
+        Event::Overflowed { connection, stream } => (OVERFLOWED, connection, stream).into_pyobject(py),
         Event::Finished { connection, stream } => (FINISHED, connection, stream).into_pyobject(py),
         Event::WasReset { connection, stream, code } => (WAS_RESET, connection, stream, code).into_pyobject(py),
         Event::Stopped { connection, stream, code } => (STOPPED, connection, stream, code).into_pyobject(py),
@@ -93,6 +100,8 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         ("CONNECTED", CONNECTED),
         ("CLOSED", CLOSED),
         ("PATH", PATH),
+        ("ACCEPTED_RAW", ACCEPTED_RAW),
+        ("OVERFLOWED", OVERFLOWED),
     ] {
         module.add(name, value)?;
     }

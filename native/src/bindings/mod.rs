@@ -2,9 +2,11 @@
 
 mod endpoint;
 mod events;
+mod figures;
 mod guard;
 mod hash;
 mod identity;
+mod settings;
 
 use pyo3::prelude::*;
 

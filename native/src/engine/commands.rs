@@ -17,6 +17,8 @@ pub enum Refusal {
     Full,
     /// The message is longer than [`MESSAGE_BYTES_MAX`].
     TooLarge,
+    /// The protocol of this connection has no such thing.
+    OtherProtocol,
 }
 
 /// What a reader gets.
@@ -66,13 +68,18 @@ impl Connection {
         let dir = if bidirectional { Dir::Bi } else { Dir::Uni };
         let mut first = Vec::with_capacity(8 + protocol.len());
         wire::write_stream_header(&mut first, kind, protocol);
-        self.open_control();
+        if !self.raw {
+            self.open_control();
+        }
         self.open_or_wait(Opening { token, kind, dir, first: first.into(), body: Bytes::new() }, events)
     }
 
-    fn open_or_wait(&mut self, opening: Opening, events: &mut Vec<Event>) -> Result<Option<u64>, Refusal> {
+    pub(super) fn open_or_wait(&mut self, opening: Opening, events: &mut Vec<Event>) -> Result<Option<u64>, Refusal> {
         if self.phase != Phase::Open {
             return Err(Refusal::Gone);
+        }
+        if self.raw != (opening.kind == Kind::Raw) {
+            return Err(Refusal::OtherProtocol);
         }
         let waiting = self.opening.iter().any(|other| other.dir == opening.dir);
         if !waiting && let Some(id) = self.quic.streams().open(opening.dir) {
@@ -197,7 +204,11 @@ impl Connection {
         if let Some(recv) = self.streams.get_mut(&id).and_then(|stream| stream.recv.as_mut()) {
             recv.read(out);
             self.release_held(out.len());
-            self.announce_credit(id, events);
+            if self.raw {
+                self.resume_raw(id, events);
+            } else {
+                self.announce_credit(id, events);
+            }
         }
     }
 

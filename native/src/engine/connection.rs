@@ -7,6 +7,7 @@ use super::commands::number_of;
 use super::event::{CloseKind, Event, PathChange};
 use super::initial_close::ClientInitial;
 use super::options::Options;
+use super::raw::Arrived;
 use super::stream::{RecvHalf, SendHalf};
 use super::wire::Kind;
 use crate::tls;
@@ -59,6 +60,8 @@ pub(super) struct Stream {
     pub inbound: bool,
     /// Python knows about it.
     pub announced: bool,
+    /// What the frames of a raw stream weigh that were left in QUIC; see [`super::raw`].
+    pub left_weight: u32,
 }
 
 pub(super) struct Opening {
@@ -99,6 +102,13 @@ pub struct Connection {
     pub(super) fresh: Vec<StreamId>,
     pub(super) held: usize,
     pub(super) held_max: usize,
+    /// The peer speaks libp2p: its streams are raw ones.
+    pub(super) raw: bool,
+    pub(super) raw_buffer_max: usize,
+    pub(super) arrived: Arrived,
+    pub(super) frame_weight: u32,
+    /// The only path says something this often, if not as often as the transport has it.
+    pub(super) keep_alive: Option<Duration>,
     probe_at: Option<Instant>,
 }
 
@@ -149,6 +159,11 @@ impl Connection {
             fresh: Vec::new(),
             held: 0,
             held_max: options.connection_buffer_max,
+            raw: false,
+            raw_buffer_max: options.raw_buffer_max,
+            arrived: Arrived::default(),
+            frame_weight: 2,
+            keep_alive: None,
             probe_at: None,
         }
     }
@@ -186,6 +201,7 @@ impl Connection {
 
     /// Turn everything that QUIC has to say into events.
     pub(super) fn poll(&mut self, now: Instant, times: &PathTimes, events: &mut Vec<Event>) {
+        self.weigh_arrived();
         while let Some(event) = self.quic.poll() {
             match event {
                 noq_proto::Event::Connected => self.on_connected(events),
@@ -193,15 +209,19 @@ impl Connection {
                 noq_proto::Event::Stream(event) if self.phase != Phase::Closed => self.on_stream(event, events),
                 noq_proto::Event::DatagramReceived => {
                     while let Some(data) = self.quic.datagrams().recv() {
-                        events.push(Event::Datagram { connection: self.id, data });
+                        if !self.raw {
+                            events.push(Event::Datagram { connection: self.id, data });
+                        }
                     }
                 }
                 noq_proto::Event::Path(event) => self.on_path(now, event, times, events),
                 _ => {}
             }
         }
-        for dir in [Dir::Bi, Dir::Uni] {
-            self.accept_streams(dir, events);
+        if self.phase == Phase::Open {
+            for dir in [Dir::Bi, Dir::Uni] {
+                self.accept_streams(dir, events);
+            }
         }
     }
 
@@ -213,16 +233,20 @@ impl Connection {
         let certificates = session
             .peer_identity()
             .and_then(|any| any.downcast::<Vec<rustls::pki_types::CertificateDer<'static>>>().ok());
-        let peer = certificates.and_then(|chain| tls::raw_key::key_of_spki(chain.first()?));
         let data =
             session.handshake_data().and_then(|any| any.downcast::<noq_proto::crypto::rustls::HandshakeData>().ok());
+        let alpn: Bytes = data.as_ref().and_then(|data| data.protocol.clone()).unwrap_or_default().into();
+        let peer = certificates.and_then(|chain| tls::identity_of(&alpn, chain.first()?));
         self.phase = Phase::Open;
         self.handshake = None;
+        if alpn == tls::ALPN_LIBP2P {
+            self.become_raw();
+        }
         events.push(Event::Connected {
             connection: self.id,
             token: self.token.take(),
             peer: peer.expect("the verifier let only identities through"),
-            alpn: data.as_ref().and_then(|data| data.protocol.clone()).unwrap_or_default().into(),
+            alpn,
             key_exchange: tls::group_name(data.and_then(|data| data.negotiated_key_exchange_group)),
             address: self.address,
         });
@@ -273,7 +297,7 @@ impl Connection {
         for path in open {
             // A path that just closed refuses; there is nothing left to watch on it.
             let _ = self.quic.set_path_max_idle_timeout(now, path, several.then_some(times.idle));
-            let _ = self.quic.set_path_keep_alive_interval(path, None);
+            let _ = self.quic.set_path_keep_alive_interval(path, self.keep_alive.filter(|_| !several));
         }
         self.probe_at = several.then(|| now + times.keep_alive);
     }

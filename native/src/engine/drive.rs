@@ -205,7 +205,7 @@ impl Engine {
         });
         let Some((code, reason)) = failure else { return };
         let source = handshake.source.unwrap_or_else(|| noq_proto::ConnectionId::new(&[0; 8]));
-        if let Some(packet) = handshake.initial.close(&*self.server_crypto, source, code, &reason) {
+        if let Some(packet) = handshake.initial.close(&*self.protocols.server, source, code, &reason) {
             let transmit = Transmit {
                 destination: connection.address(),
                 ecn: None,

@@ -6,16 +6,16 @@ use super::connection::{Connection, PathTimes, ServerHandshake, end_of};
 use super::event::{CloseKind, Event};
 use super::initial_close::ClientInitial;
 use super::options::Options;
+use super::protocols::Protocols;
 use super::random::SeededCids;
 use super::socket::{Datagram, Socket};
 use super::transport::transport_config;
 use crate::tls;
 use aws_lc_rs::hmac;
 use bytes::BytesMut;
-use noq_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use noq_proto::{
     ClientConfig, ConnectionHandle, DatagramEvent, EcnCodepoint, EndpointConfig, FourTuple,
-    HashedConnectionIdGenerator, Incoming, ServerConfig, Transmit, TransportConfig, crypto,
+    HashedConnectionIdGenerator, Incoming, ServerConfig, Transmit, TransportConfig,
 };
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -45,9 +45,7 @@ pub struct Engine {
     pub(super) epoch: Option<Instant>,
     pub(super) dirty: Vec<usize>,
     pub(super) timers: BTreeSet<(Instant, usize)>,
-    pub(super) client: tls::raw_key::Configs,
-    pub(super) client_quic: Arc<QuicClientConfig>,
-    pub(super) server_crypto: Arc<dyn crypto::ServerConfig>,
+    pub(super) protocols: Protocols,
     pub(super) transport: Arc<TransportConfig>,
     pub(super) initial_ids: Option<Arc<Mutex<SeededCids>>>,
     pub(super) admission: Admission,
@@ -74,22 +72,8 @@ impl Engine {
         bind: Option<SocketAddr>,
         options: Options,
     ) -> Result<Self, Box<dyn Error + Send + Sync>> {
-        let key_log = match &options.keylog_path {
-            Some(path) => {
-                let log = tls::key_log::KeyLogAt::open(path);
-                let log = log.map_err(|error| format!("the key log {} cannot be written: {error}", path.display()))?;
-                Some(Arc::new(log) as Arc<dyn rustls::KeyLog>)
-            }
-            None => None,
-        };
-        let configs = tls::raw_key::configs(seed, options.post_quantum, key_log)?;
+        let protocols = Protocols::new(seed, &options)?;
         let transport = Arc::new(transport_config(&options)?);
-        let server_crypto: Arc<dyn crypto::ServerConfig> = Arc::new(tls::alpn::Demultiplexer::new(vec![(
-            tls::ALPN_KONTINUUM.to_vec(),
-            Arc::new(QuicServerConfig::try_from(configs.server.clone())?),
-        )]));
-        let client_quic = Arc::new(QuicClientConfig::try_from(configs.client.clone())?);
-
         let socket = bind.map(|address| Socket::bind(address, options.mtu_max)).transpose()?;
         let mut endpoint_config = endpoint_config(seed);
         endpoint_config.grease_quic_bit(false); // The first byte tells QUIC from relay frames.
@@ -101,7 +85,7 @@ impl Engine {
             Arc::new(Mutex::new(SeededCids::new(seed)))
         });
         let server = options.accept.then(|| {
-            let mut server = ServerConfig::with_crypto(server_crypto.clone());
+            let mut server = ServerConfig::with_crypto(protocols.server.clone());
             server.transport_config(transport.clone());
             Arc::new(server)
         });
@@ -113,9 +97,7 @@ impl Engine {
             epoch: None,
             dirty: Vec::new(),
             timers: BTreeSet::new(),
-            client: configs,
-            client_quic,
-            server_crypto,
+            protocols,
             transport,
             initial_ids,
             admission: Admission::new(&options),
@@ -133,7 +115,7 @@ impl Engine {
 
     /// Our identity.
     pub fn public_key(&self) -> &[u8; 32] {
-        &self.client.public
+        &self.protocols.public
     }
 
     /// Handshakes judged so far, and in progress.
@@ -201,14 +183,7 @@ impl Engine {
         if self.live >= self.options.connections_max {
             return Err("as many connections are open as are allowed".into());
         }
-        let quic = if alpn == tls::ALPN_KONTINUUM {
-            self.client_quic.clone()
-        } else {
-            let mut client = self.client.client.clone();
-            client.alpn_protocols = vec![alpn.to_vec()];
-            Arc::new(QuicClientConfig::try_from(client).map_err(|error| error.to_string())?)
-        };
-        let mut config = ClientConfig::new(quic);
+        let mut config = ClientConfig::new(self.protocols.client(alpn)?);
         config.transport_config(self.transport.clone());
         if let Some(ids) = &self.initial_ids {
             let ids = ids.clone();
@@ -285,6 +260,7 @@ impl Engine {
         data: BytesMut,
     ) {
         let initial = ClientInitial::parse(&data);
+        let size = data.len();
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
         // Our own address is left out: a wildcard socket survives a change of it unnoticed.
@@ -293,6 +269,9 @@ impl Engine {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 if let Some(Some(connection)) = self.connections.get_mut(handle.0) {
                     connection.quic.handle_event(event);
+                    if connection.arrived(size) {
+                        connection.poll(now, &self.paths, &mut self.events);
+                    }
                     self.touch(handle.0);
                 }
             }

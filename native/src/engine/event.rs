@@ -17,6 +17,10 @@ pub mod code {
     pub const UNKNOWN_KIND: u32 = 5;
     /// More was sent than the credit allowed.
     pub const FLOW_CONTROL: u32 = 6;
+    /// On libp2p's streams: more was sent than is read. go-libp2p, `core/network/mux.go`.
+    pub const LIBP2P_RESOURCE_LIMIT: u32 = 0x1002;
+    /// On libp2p's streams: nothing that libp2p has. go-libp2p, `core/network/mux.go`.
+    pub const LIBP2P_PROTOCOL_VIOLATION: u32 = 0x1004;
 }
 
 /// How a connection ended.
@@ -59,6 +63,10 @@ pub enum Event {
     Opened { connection: u64, stream: u64, token: u64 },
     /// The peer opened a stream of bytes or messages.
     Accepted { connection: u64, stream: u64, messages: bool, bidirectional: bool, protocol: Bytes },
+    /// The peer opened a raw stream.
+    AcceptedRaw { connection: u64, stream: u64 },
+    /// More came on a raw stream than its reader took: what was unread is dropped, and the peer told to stop.
+    Overflowed { connection: u64, stream: u64 },
     /// The peer finished its half of a message stream.
     Finished { connection: u64, stream: u64 },
     /// The peer gave up its half.

@@ -4,7 +4,7 @@
 //! to accept, dial or evict is Python's business, and reaches this floor as numbers in [`Options`].
 //!
 //! Reading order: [`wire`] (the bytes of a stream), [`stream`] (credit, framing, buffers),
-//! [`connection`] (one peer) and [`streams`] (what is on it), [`endpoint`] (all peers) and [`drive`] (what
+//! [`connection`] (one peer), [`streams`] (what is on it) and [`raw`] (the same where libp2p is spoken), [`endpoint`] (all peers) and [`drive`] (what
 //! makes them go), [`socket`] (UDP in batches).
 
 pub mod active_wait;
@@ -17,7 +17,9 @@ pub mod endpoint;
 pub mod event;
 pub mod initial_close;
 pub mod options;
+mod protocols;
 pub mod random;
+pub mod raw;
 pub mod socket;
 pub mod statistics;
 pub mod stream;

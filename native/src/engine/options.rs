@@ -12,6 +12,10 @@ pub struct Options {
     pub post_quantum: bool,
     /// `Bbr3`, or CUBIC when false.
     pub bbr: bool,
+    /// Speak libp2p as well.
+    pub libp2p: bool,
+    /// Bytes that may wait unread on a raw stream before it is refused; see [`super::raw`].
+    pub raw_buffer_max: usize,
     /// Concurrent streams of each kind that a peer may open.
     pub streams_max: u32,
     /// A connection without a sign of life for this long is lost.
@@ -57,6 +61,8 @@ impl Default for Options {
             accept: true,
             post_quantum: true,
             bbr: true,
+            libp2p: false,
+            raw_buffer_max: 1 << 20,
             streams_max: 64,
             idle_timeout: Duration::from_secs(45),
             keep_alive: Duration::from_secs(15),

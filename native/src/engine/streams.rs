@@ -13,6 +13,7 @@ impl Connection {
     pub(super) fn on_stream(&mut self, event: StreamEvent, events: &mut Vec<Event>) {
         match event {
             StreamEvent::Opened { dir } => self.accept[dir as usize] = true,
+            StreamEvent::Readable { id } if self.raw => self.on_raw_frame(id, events),
             StreamEvent::Readable { id } => self.receive(id, events),
             StreamEvent::Writable { id } => self.pump(id, events),
             StreamEvent::Available { dir } => self.open_waiting(dir, events),
@@ -33,6 +34,10 @@ impl Connection {
                 self.accept[index] = false;
                 return;
             };
+            if self.raw {
+                self.accept_raw(id, events);
+                continue;
+            }
             let stream = Stream {
                 token: 0,
                 kind: None,
@@ -40,6 +45,7 @@ impl Connection {
                 recv: Some(RecvHalf::inbound()),
                 inbound: true,
                 announced: false,
+                left_weight: 0,
             };
             self.streams.insert(id, stream);
             self.inbound[index] += 1;
@@ -168,7 +174,7 @@ impl Connection {
     }
 
     /// The peer finished its half.
-    fn on_end(&mut self, id: StreamId, events: &mut Vec<Event>) {
+    pub(super) fn on_end(&mut self, id: StreamId, events: &mut Vec<Event>) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let Some(recv) = stream.recv.as_mut() else { return };
         recv.ended = true;
@@ -178,6 +184,7 @@ impl Connection {
                 self.held = self.held.saturating_sub(whole.len());
                 if inbound { self.on_request(id, &whole, events) } else { self.on_reply(id, token, &whole, events) }
             }
+            Some(Kind::Raw) => events.push(Event::Readable { connection: self.id, stream: id.into() }),
             Some(Kind::Bytes) if recv.is_between_frames() => {
                 events.push(Event::Readable { connection: self.id, stream: id.into() });
             }
@@ -234,7 +241,7 @@ impl Connection {
     }
 
     /// The peer gave up its half.
-    fn on_reset(&mut self, id: StreamId, code: u64, events: &mut Vec<Event>) {
+    pub(super) fn on_reset(&mut self, id: StreamId, code: u64, events: &mut Vec<Event>) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         if stream.kind == Some(Kind::Call) && !stream.inbound {
             events.push(Event::CallFailed { token: stream.token, code });
@@ -394,6 +401,7 @@ impl Connection {
             recv: (opening.dir == Dir::Bi).then(|| RecvHalf::outbound(opening.kind)),
             inbound: false,
             announced: opening.kind != Kind::Call,
+            left_weight: 0,
         };
         self.streams.insert(id, stream);
         self.pump(id, events);
@@ -412,6 +420,7 @@ impl Connection {
                 recv: None,
                 inbound: false,
                 announced: false,
+                left_weight: 0,
             };
             self.streams.insert(id, stream);
             self.control = Some(id);

@@ -35,6 +35,8 @@ pub enum Kind {
     Bytes = 2,
     /// A protocol name, then frames that are messages.
     Messages = 3,
+    /// No first byte, no frames: a stream of another protocol, which has its own. Never on the wire of ours.
+    Raw = 0xff,
 }
 
 impl Kind {

@@ -1,10 +1,12 @@
-//! TLS 1.3 for the fabric: one provider, one certificate form so far, chosen by ALPN.
+//! TLS 1.3 for the fabric: one provider, two forms of identity, chosen by ALPN.
 //!
-//! `kontinuum/1` presents RFC 7250 raw Ed25519 keys ([`raw_key`]); a further form is one more entry in
-//! [`alpn::Demultiplexer`].
+//! `kontinuum/1` presents RFC 7250 raw Ed25519 keys ([`raw_key`]), `libp2p` a certificate that such a key has signed
+//! ([`libp2p`], written in [`der`]); a further form is one more entry in [`alpn::Demultiplexer`].
 
 pub mod alpn;
+pub mod der;
 pub mod key_log;
+pub mod libp2p;
 pub mod raw_key;
 
 use rustls::NamedGroup;
@@ -13,6 +15,14 @@ use std::sync::Arc;
 
 /// The protocol of connections between Kontinuum nodes.
 pub const ALPN_KONTINUUM: &[u8] = b"kontinuum/1";
+
+/// The protocol of connections with nodes of other make (libp2p specifications, `quic/README.md`).
+pub const ALPN_LIBP2P: &[u8] = b"libp2p";
+
+/// The identity that a peer has proven by `certificate` in a connection of `alpn`.
+pub fn identity_of(alpn: &[u8], certificate: &[u8]) -> Option<[u8; 32]> {
+    if alpn == ALPN_LIBP2P { libp2p::certificate::identity_of(certificate) } else { raw_key::key_of_spki(certificate) }
+}
 
 /// The cryptography in use: aws-lc-rs, with the post-quantum hybrid first if asked.
 ///

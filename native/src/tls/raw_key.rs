@@ -40,7 +40,7 @@ pub fn name_of_key(key: &[u8; 32]) -> String {
     format!("{}.{}.invalid", &hex[..32], &hex[32..])
 }
 
-fn key_of_name(name: &ServerName<'_>) -> Option<[u8; 32]> {
+pub(super) fn key_of_name(name: &ServerName<'_>) -> Option<[u8; 32]> {
     let ServerName::DnsName(name) = name else { return None };
     let hex = name.as_ref().strip_suffix(".invalid")?.replace('.', "");
     let mut key = [0; 32];
@@ -53,7 +53,7 @@ fn key_of_name(name: &ServerName<'_>) -> Option<[u8; 32]> {
     Some(key)
 }
 
-/// Both directions of `kontinuum/1` for one identity.
+/// Both directions of one protocol for one identity.
 pub struct Configs {
     /// For connections that we make.
     pub client: ClientConfig,
@@ -119,7 +119,7 @@ impl Verifier {
     }
 }
 
-fn no_tls12() -> Result<HandshakeSignatureValid, Error> {
+pub(super) fn no_tls12() -> Result<HandshakeSignatureValid, Error> {
     Err(Error::General("QUIC has TLS 1.3 only".into()))
 }
 

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 use _native::engine::{Engine, Event, Options};
-use _native::tls::raw_key;
+use _native::tls::{libp2p, raw_key};
 use bytes::{Bytes, BytesMut};
 use noq_proto::crypto::rustls::QuicClientConfig;
 use noq_proto::{
@@ -56,10 +56,20 @@ pub struct Raw {
 impl Raw {
     /// Begin a handshake with `tls` and go on until nothing happens any more.
     pub fn dial(engine: &mut Engine, tls: rustls::ClientConfig) -> Self {
+        Self::dial_with(engine, tls, |_| ())
+    }
+
+    /// As [`Self::dial`], with other settings of QUIC at our end.
+    pub fn dial_with(
+        engine: &mut Engine,
+        tls: rustls::ClientConfig,
+        change: impl FnOnce(&mut TransportConfig),
+    ) -> Self {
         let expected = raw_key::name_of_key(engine.public_key());
         let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
         let mut transport = TransportConfig::default();
         transport.initial_rtt(Duration::from_millis(20)).max_concurrent_uni_streams(VarInt::from_u32(100));
+        change(&mut transport);
         config.transport_config(Arc::new(transport));
         let mut endpoint = Endpoint::new(Arc::new(EndpointConfig::default()), None, true);
         let now = Instant::now();
@@ -74,6 +84,27 @@ impl Raw {
         let raw = Self::dial(engine, tls(&CLIENT_SEED));
         assert!(raw.seen.iter().any(|event| matches!(event, Event::Connected { .. })), "{:?}", raw.seen);
         raw
+    }
+
+    /// A whole handshake of an honest identity by libp2p's certificates.
+    pub fn connected_by_libp2p(engine: &mut Engine, change: impl FnOnce(&mut TransportConfig)) -> Self {
+        let raw = Self::dial_with(engine, libp2p::configs(&CLIENT_SEED, true, None).unwrap().client, change);
+        assert!(raw.seen.iter().any(|event| matches!(event, Event::Connected { .. })), "{:?}", raw.seen);
+        raw
+    }
+
+    /// Put everything that we have to send into `packets`, which the engine has not received yet.
+    pub fn transmit_into(&mut self, packets: &mut Vec<Vec<u8>>) {
+        let mut buffer = Vec::new();
+        while let Some(transmit) = self.quic.poll_transmit(self.now, NonZeroUsize::MIN, &mut buffer) {
+            packets.push(buffer[..transmit.size].to_vec());
+            buffer.clear();
+        }
+    }
+
+    /// Exchange datagrams as long as there are any, without any time passing.
+    pub fn exchange(&mut self, engine: &mut Engine) {
+        while self.round(engine) {}
     }
 
     /// Exchange datagrams until both sides have nothing to say, then once more after delayed acknowledgements.

@@ -41,6 +41,7 @@ enum Expect {
     FrameBody { left: usize },
     Whole,
     Credit,
+    Anything,
 }
 
 /// What we receive.
@@ -82,6 +83,7 @@ impl RecvHalf {
             Kind::Call => Expect::Whole,
             Kind::Control => Expect::Credit,
             Kind::Bytes | Kind::Messages => Expect::FrameLength,
+            Kind::Raw => Expect::Anything,
         };
         Self::with(expect, Some(kind))
     }
@@ -147,6 +149,10 @@ impl RecvHalf {
             match self.expect {
                 Expect::Kind => self.on_kind(chunk.get_u8())?,
                 Expect::Whole => return self.on_whole(chunk),
+                Expect::Anything => {
+                    self.push_bytes(std::mem::take(&mut chunk));
+                    out.push(Received::Readable);
+                }
                 Expect::Name => {
                     let parse = |bytes: &[u8]| match wire::read_name(bytes) {
                         Ok(found) => {
@@ -216,6 +222,7 @@ impl RecvHalf {
             Kind::Call => Expect::Whole,
             Kind::Control => Expect::Credit,
             Kind::Bytes | Kind::Messages => Expect::Name,
+            Kind::Raw => unreachable!("no first byte names it"),
         };
         Ok(())
     }
@@ -264,8 +271,7 @@ impl RecvHalf {
         let left = left - piece.len();
         self.expect = if left == 0 { Expect::FrameLength } else { Expect::FrameBody { left } };
         if self.kind == Some(Kind::Bytes) {
-            self.fresh_bytes += piece.len();
-            self.fresh.push_back(piece);
+            self.push_bytes(piece);
             if out.last() != Some(&Received::Readable) {
                 out.push(Received::Readable);
             }
@@ -281,6 +287,12 @@ impl RecvHalf {
             self.unconsumed += message.len();
             out.push(Received::Message(message));
         }
+    }
+
+    /// Keep bytes for the reader.
+    fn push_bytes(&mut self, piece: Bytes) {
+        self.fresh_bytes += piece.len();
+        self.fresh.push_back(piece);
     }
 
     /// Copy what the reader did not take at once: as it came, each piece keeps a whole batch of datagrams alive.

@@ -55,7 +55,7 @@ impl SendHalf {
             sent_cost: 0,
             consumed_cost: 0,
             shape: match kind {
-                Kind::Control | Kind::Call => Shape::Raw,
+                Kind::Control | Kind::Call | Kind::Raw => Shape::Raw,
                 Kind::Bytes => Shape::Bytes,
                 Kind::Messages => Shape::Messages,
             },
@@ -67,6 +67,9 @@ impl SendHalf {
 
     /// Queue bytes that are sent as they are: a header, a whole call.
     pub fn push_raw(&mut self, data: Bytes) {
+        if data.is_empty() {
+            return;
+        }
         self.queued += data.len();
         self.framed_bytes += data.len();
         self.framed.push_back(data);
