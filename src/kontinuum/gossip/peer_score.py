@@ -292,7 +292,9 @@ class PeerScore:
             connected=connected,
             score=self.score(peer),
             topics=topics,
-            topic_score=stats.capped(sum(topic.score for topic in topics)),
+            topic_score=stats.topic_score(
+                sum(topic.rewards for topic in topics), sum(topic.penalties for topic in topics)
+            ),
             p5=self._application.get(peer, 0.0),
             p6=stats.group.penalty if connected else 0.0,
             p7=stats.p7,

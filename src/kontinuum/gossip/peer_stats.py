@@ -25,7 +25,16 @@ In further ones nothing is earned, and an invalid message counts as an offence (
 class PeerStats:
     """The counters of one peer, and its own score worked out from them when somebody asks."""
 
-    __slots__ = ("behaviour_penalty", "group", "own", "params", "slow_peer_penalty", "topics", "topics_sum")
+    __slots__ = (
+        "behaviour_penalty",
+        "group",
+        "own",
+        "params",
+        "penalties",
+        "rewards",
+        "slow_peer_penalty",
+        "topics",
+    )
 
     def __init__(self, params: PeerScoreParams, group: AddressGroup) -> None:
         self.params = params
@@ -35,8 +44,10 @@ class PeerStats:
         """Those in which something is known of it."""
         self.behaviour_penalty = 0.0
         self.slow_peer_penalty = 0.0
-        self.topics_sum: float | None = 0.0
-        """What the topics add up to; ``None`` if that must be worked out anew."""
+        self.rewards: float | None = 0.0
+        """What it earned in all topics, before the cap; ``None`` if the topics must be added up anew."""
+        self.penalties = 0.0
+        """What it pays in all topics, as of the same time."""
         self.own: float | None = None
         """The score without P6; ``None`` if it must be worked out anew."""
 
@@ -54,7 +65,7 @@ class PeerStats:
 
     def changed(self) -> None:
         """Something in a topic changed other than by gaining points."""
-        self.topics_sum = self.own = None
+        self.rewards = self.own = None
 
     def gained(self, points: float) -> None:
         """A topic is worth so much more, and not less.
@@ -63,8 +74,8 @@ class PeerStats:
         and a peer with a score of -1e-17 is out of the mesh. Each refresh adds up anew.
         """
         if points:
-            if self.topics_sum is not None:
-                self.topics_sum += points
+            if self.rewards is not None:
+                self.rewards += points
             self.own = None
 
     def offended(self, count: float) -> None:
@@ -86,7 +97,7 @@ class PeerStats:
             gone = [name for name, topic in self.topics.items() if not topic.decay(now, to_zero)]
             for name in gone:
                 del self.topics[name]
-            self.topics_sum = None
+            self.rewards = None
         self.behaviour_penalty = decayed(self.behaviour_penalty, params.behaviour_penalty_decay, to_zero)
         self.slow_peer_penalty = decayed(self.slow_peer_penalty, params.slow_peer_decay, to_zero)
         self.own = None
@@ -110,15 +121,21 @@ class PeerStats:
 
     def rescore(self, p5: float) -> float:
         """Work out the score without P6; ``p5``: the application's part, weighted."""
-        if self.topics_sum is None:
-            self.topics_sum = sum([topic.score for topic in self.topics.values()])
-        self.own = own = self.capped(self.topics_sum) + p5 + self.p7 + self.slow_peer
+        rewards = self.rewards
+        if rewards is None:
+            topics = self.topics.values()
+            self.rewards = rewards = sum([topic.rewards for topic in topics])
+            self.penalties = sum([topic.penalties for topic in topics])
+        self.own = own = self.topic_score(rewards, self.penalties) + p5 + self.p7 + self.slow_peer
         return own
 
-    def capped(self, topics_sum: float) -> float:
-        """TopicCap of the specification."""
-        cap = self.params.topic_score_cap
-        return cap if 0.0 < cap < topics_sum else topics_sum
+    def topic_score(self, rewards: float, penalties: float) -> float:
+        """All topics together: our cap of the rewards, then TopicCap of the specification."""
+        params = self.params
+        if 0.0 < params.topic_reward_cap < rewards:
+            rewards = params.topic_reward_cap
+        score = rewards + penalties
+        return params.topic_score_cap if 0.0 < params.topic_score_cap < score else score
 
     @property
     def p7(self) -> float:

@@ -7,9 +7,10 @@ and a peer is out of the mesh below 0.
 
 Source:   libp2p specs, gossipsub v1.1, "Peer Scoring" and "Overview of New Parameters"; go-libp2p-pubsub
           score_params.go (topic_score_cap, behaviour_penalty_threshold); rust-libp2p (slow_peer_*).
-Differs:  ``default_topic`` scores topics that nobody configured; a slow peer's penalty has a cap; leaving a
-          mesh costs at least what staying in it did (P3b as heavy as P3); decays are checked even where the
-          weight is 0. P3 and P3b are off unless a topic's rate is known (``expecting``).
+Differs:  ``default_topic`` scores topics that nobody configured; ``topic_reward_cap`` caps rewards before
+          penalties are taken off; a slow peer's penalty has a cap; leaving a mesh costs at least what
+          staying in it did (P3b as heavy as P3); decays are checked even where the weight is 0. P3 and P3b
+          are off unless a topic's rate is known (``expecting``).
 Bounds:   WEIGHT_MAX and COUNTER_MAX keep every score finite, whatever is configured.
 Pure:     no I/O, clock or randomness.
 """
@@ -202,8 +203,7 @@ class TopicScoreParams:
     """Two minutes. Our choice: Filecoin has ten minutes, but also relies on nothing quicker against a peer
     that earns its place and then goes mute (covert flash): after a minute such a peer is down to 2."""
     first_message_deliveries_cap: float = 20.0
-    """Most that the counter holds. Our choice: less than one invalid message costs, even with the other
-    topics of a busy peer."""
+    """Most that the counter holds. Our choice: three busy topics fill topic_reward_cap."""
 
     mesh_message_deliveries_weight: float = 0.0
     """P3, a penalty: points for each squared delivery that a mesh peer lacks. Off, as in Filecoin's
@@ -284,7 +284,7 @@ class TopicScoreParams:
 
         Args:
             messages_per_s: Messages per second in the topic, of all publishers together.
-            silence: What a peer that delivers nothing at all gets; more than the rewards of all its topics.
+            silence: Points of a peer that delivers nothing at all. It must outweigh topic_reward_cap.
 
         Raises:
             ScoreParameterError: The topic is too slow to judge anybody by it.
@@ -327,8 +327,12 @@ class PeerScoreParams:
     """Parameters of all other topics; ``None``: those do not count, as the specification has it. Our choice,
     since topics are made by whoever joins them."""
     topic_score_cap: float = 50.0
-    """Most that the topics may earn together; 0: no cap. Our choice: half of what an invalid message
-    costs."""
+    """Most that the topics may give together, penalties taken off; 0: no cap. Our choice, as the next one."""
+    topic_reward_cap: float = 50.0
+    """Most that P1 and P2 of all topics count together, before penalties are taken off; 0: no cap. Differs:
+    the specification has no such cap, so what a peer earns in many topics beyond topic_score_cap hides what
+    it does in another one (CVE-2022-47547). Our choice: half of what an invalid message costs, so one is
+    always too many."""
 
     app_specific_weight: float = 1.0
     """P5: by which the application's own number counts. As Filecoin."""
@@ -373,7 +377,12 @@ class PeerScoreParams:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "topics", dict(self.topics))  # Ours: nobody can change it behind the checks.
-        for name in ("topic_score_cap", "behaviour_penalty_threshold", "slow_peer_threshold"):
+        for name in (
+            "topic_score_cap",
+            "topic_reward_cap",
+            "behaviour_penalty_threshold",
+            "slow_peer_threshold",
+        ):
             _at_least_0(self, name)
         _at_least_0(self, "retain_score_s")
         _reward(self, "app_specific_weight")

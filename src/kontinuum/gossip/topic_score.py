@@ -41,9 +41,14 @@ class TopicScoreSnapshot:
     """Each term with its own weight and the topic's."""
 
     @property
-    def score(self) -> float:
-        """What the topic adds to the peer's score, before the cap over all topics."""
-        return self.p1 + self.p2 + self.p3 + self.p3b + self.p4
+    def rewards(self) -> float:
+        """What the peer earns here, before the cap over all topics."""
+        return self.p1 + self.p2
+
+    @property
+    def penalties(self) -> float:
+        """What it pays here: 0 or less."""
+        return self.p3 + self.p3b + self.p4
 
 
 def decayed(counter: float, decay: float, to_zero: float) -> float:
@@ -53,8 +58,10 @@ def decayed(counter: float, decay: float, to_zero: float) -> float:
 
 
 def ticks_to_zero(counter: float, decay: float, to_zero: float) -> int:
-    """Decay intervals after which nothing of a counter is left; perhaps one too many."""
-    return floor(log(min(1.0, to_zero / counter), decay)) + 1 if counter > 0.0 else 0
+    """Decay intervals after which nothing of a counter is left; one more or less by rounding."""
+    if not counter:
+        return 0
+    return max(1, floor((log(to_zero) - log(counter)) / log(decay)) + 1)
 
 
 class TopicScore:
@@ -184,19 +191,26 @@ class TopicScore:
         return min(params.time_in_mesh_cap, self.time_in_mesh_s // params.time_in_mesh_quantum_s)
 
     @property
-    def score(self) -> float:
-        """What the topic adds to the peer's score, before the cap over all topics."""
+    def rewards(self) -> float:
+        """P1 and P2, weighted."""
         params = self.params
-        score = self.first_message_deliveries * params.first_message_deliveries_weight
+        points = self.first_message_deliveries * params.first_message_deliveries_weight
         if self.in_mesh:
-            score += self.quanta * params.time_in_mesh_weight
-            if self.is_lacking:
-                score += self.deficit**2 * params.mesh_message_deliveries_weight
+            points += self.quanta * params.time_in_mesh_weight
+        return points * params.topic_weight
+
+    @property
+    def penalties(self) -> float:
+        """P3, P3b and P4, weighted: 0 or less."""
+        params = self.params
+        points = 0.0
+        if self.is_lacking:
+            points += self.deficit**2 * params.mesh_message_deliveries_weight
         if self.mesh_failure_penalty:
-            score += self.mesh_failure_penalty * params.mesh_failure_penalty_weight
+            points += self.mesh_failure_penalty * params.mesh_failure_penalty_weight
         if self.invalid_message_deliveries:
-            score += self.invalid_message_deliveries**2 * params.invalid_message_deliveries_weight
-        return score * params.topic_weight
+            points += self.invalid_message_deliveries**2 * params.invalid_message_deliveries_weight
+        return points * params.topic_weight
 
     def snapshot(self, topic: str) -> TopicScoreSnapshot:
         """Tell it term by term."""

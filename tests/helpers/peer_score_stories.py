@@ -1,0 +1,125 @@
+"""Random parameters of scores and random stories of peers, for property tests."""
+
+from ipaddress import ip_network
+
+from hypothesis import strategies as st
+
+from helpers.peer_score_model import Both
+from kontinuum.gossip.score_params import PeerScoreParams, TopicScoreParams
+
+PEERS = ["ann", "bob", "cyd", "dan"]
+TOPICS = ["a", "b", "c"]
+"""The last one is not configured."""
+ADDRESSES = [
+    "9.9.9.9",
+    "9.9.9.8",
+    "2a00:1:2:3::1",
+    "2a00:1:2:3:ffff::2",
+    "2a00:1:2:4::1",
+    "192.0.2.7",
+    None,
+]
+"""Two hosts, two of one /64, another /64, an address on the allow-list, and a relayed peer."""
+
+LISTED = (ip_network("192.0.2.0/24"),)
+weights = st.sampled_from([0.0, 0.25, 1.0, 7.5])
+decays = st.floats(0.2, 0.8)
+caps = st.sampled_from([0.5, 2.0, 3.5, 10.0])
+seconds = st.sampled_from([0.25, 0.5, 1.0, 2.0, 5.0])
+
+
+@st.composite
+def topic_params(draw):
+    """Parameters with which terms start and end within a few events."""
+    threshold = draw(st.sampled_from([0.5, 1.5, 3.0]))
+    p3 = draw(weights)
+    return TopicScoreParams(
+        topic_weight=draw(weights),
+        time_in_mesh_weight=draw(weights),
+        time_in_mesh_quantum_s=draw(seconds),
+        time_in_mesh_cap=draw(caps),
+        first_message_deliveries_weight=draw(weights),
+        first_message_deliveries_decay=draw(decays),
+        first_message_deliveries_cap=draw(caps),
+        mesh_message_deliveries_weight=-p3,
+        mesh_message_deliveries_decay=draw(decays),
+        mesh_message_deliveries_cap=threshold + draw(caps),
+        mesh_message_deliveries_threshold=threshold,
+        mesh_message_deliveries_window_s=0.01,
+        mesh_message_deliveries_activation_s=draw(seconds),
+        mesh_failure_penalty_weight=-p3 - draw(weights),
+        mesh_failure_penalty_decay=draw(decays),
+        invalid_message_deliveries_weight=-draw(weights),
+        invalid_message_deliveries_decay=draw(decays),
+    )
+
+
+@st.composite
+def all_params(draw):
+    """Two topics that count, perhaps all others, too."""
+    return PeerScoreParams(
+        topics={"a": draw(topic_params()), "b": draw(topic_params())},
+        default_topic=draw(st.none() | topic_params()),
+        topic_score_cap=draw(st.sampled_from([0.0, 3.0, 20.0])),
+        topic_reward_cap=draw(st.sampled_from([0.0, 2.0, 15.0])),
+        app_specific_weight=draw(weights),
+        ip_colocation_factor_weight=-draw(weights),
+        ip_colocation_factor_threshold=draw(st.sampled_from([1, 2])),
+        ip_colocation_factor_allow_list=LISTED,
+        behaviour_penalty_weight=-draw(weights),
+        behaviour_penalty_threshold=draw(st.sampled_from([0.0, 1.5])),
+        behaviour_penalty_decay=draw(decays),
+        slow_peer_weight=-draw(weights),
+        slow_peer_threshold=draw(st.sampled_from([0.0, 1.5])),
+        slow_peer_cap=draw(st.sampled_from([4.0, 100.0])),
+        slow_peer_decay=draw(decays),
+        decay_interval_s=draw(st.sampled_from([1.0, 2.0])),
+        retain_score_s=draw(st.sampled_from([3.0, 12.0])),
+    )
+
+
+peers, topics = st.sampled_from(PEERS), st.sampled_from(TOPICS)
+ages = st.sampled_from([0.0, 0.01, 0.02, 5.0])
+counts = st.sampled_from([0.5, 1.0, 3.0])
+ticks = st.tuples(st.just("tick"), st.sampled_from([1, 1, 1, 2, 5, 30]))
+waits = st.tuples(st.just("wait"), st.sampled_from([0.25, 0.5]))
+rewards = st.tuples(st.sampled_from(["graft", "first_delivery", "first_delivery"]), peers, topics)
+copies = st.tuples(st.just("duplicate"), peers, topics, ages)
+penalties = st.tuples(st.sampled_from(["prune", "invalid"]), peers, topics)
+offences = st.tuples(st.sampled_from(["behaviour_penalty", "slow_peer"]), peers, st.just(""), counts)
+opinions = st.tuples(st.just("set_application_score"), peers, st.just(""), st.sampled_from([-2.0, 0.0, 1.5]))
+arrivals = st.tuples(st.just("add_peer"), peers, st.just(""), st.sampled_from(ADDRESSES))
+departures = st.tuples(st.just("remove_peer"), peers)
+stories = st.lists(
+    st.one_of(ticks, rewards, copies, penalties, offences, opinions, arrivals, departures, ticks, waits),
+    min_size=15,  # with fewer, hypothesis would mostly try five
+    max_size=45,
+)
+
+
+def may_come_back(both, peer):
+    """Whether it is clear that a peer's record is still kept, or is no longer: not near its end."""
+    places = [place for place, event in enumerate(both.model.events) if event.peer == peer]
+    gone = [place for place in places if both.model.events[place].kind == "remove_peer"]
+    if peer in both.model.connected_peers() or not gone:
+        return True
+    unclear = 2.0 * both.model.params.decay_interval_s
+    return abs(both.now - both.model.forgotten_at(peer, gone[-1])) > unclear
+
+
+def tell(params, story):
+    """Tell it to both, three peers connected; after each event comes the peer that it was about, or None."""
+    both = Both(params)
+    for peer in PEERS[:3]:
+        both.tell("add_peer", peer, value="9.9.9.9")
+        both.tell("graft", peer, "a")
+        yield both, peer
+    for kind, *what in story:
+        if kind == "tick":
+            for _ in range(what[0]):
+                both.tick()
+        elif kind == "wait":
+            both.wait(what[0])
+        elif kind != "add_peer" or may_come_back(both, what[0]):
+            both.tell(kind, *what)
+        yield both, what[0] if what[0] in PEERS else None
