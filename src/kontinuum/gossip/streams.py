@@ -5,13 +5,15 @@ peer that does not serve the protocol refuses it and is left alone, until it ope
 that breaks is opened again, and the router greets the peer anew. When another connection of the pair takes
 over (``rpc.links``), the stream moves there, and what was queued on the old one still arrives.
 
-Bounds: a stream of each peer that we write, INBOUND_MAX that we read; REOPEN_MAX attempts to open one again.
+Bounds: a stream of each peer that we write, INBOUND_MAX that we read; REOPEN_MAX attempts to open one again;
+        a greeting in GREETING_PAUSE_S.
         What has arrived and the machine has not seen is bounded by the credit of the streams (ADR 0003).
 Trust:  a peer may open, break and refuse streams as it likes; it harms its own.
 """
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from kontinuum.base.errors import KontinuumError
@@ -21,7 +23,7 @@ from kontinuum.transport.owned_stream import SEND_HIGH_WATER_BYTES, OwnedMessage
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Coroutine
+    from collections.abc import Callable
 
     from kontinuum.gossip.service import GossipService
     from kontinuum.identity import PeerId
@@ -42,6 +44,10 @@ REOPEN_MAX = 6
 """Attempts on one connection. Our choice: for some six seconds; then the peer is left alone, until it opens a
 stream itself."""
 
+
+GREETING_PAUSE_S = 1.0
+"""Seconds that lie at least between two greetings that a peer causes by opening streams. Our choice: a
+greeting names all our topics, up to hundreds of kilobytes, and must not be had for a stream each time."""
 
 RETURN_S = 10.0
 """Seconds until a peer that gave us up, for we did not read, is spoken to anew. Our choice."""
@@ -100,7 +106,7 @@ class NativeCarrier:
 class _Link:
     """A peer that is connected."""
 
-    __slots__ = ("attempts", "broken", "carrier", "connection", "inbound", "timer")
+    __slots__ = ("attempts", "broken", "carrier", "connection", "greeted_at", "inbound", "timer")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -109,7 +115,9 @@ class _Link:
         self.broken = False
         """A stream of the peer was reset: it will open another one, and may have missed our greeting."""
         self.attempts = 0
+        self.greeted_at = -inf
         self.timer: asyncio.TimerHandle | None = None
+        """When a stream of ours is opened again, or the peer is greeted."""
 
 
 class Streams:
@@ -163,17 +171,26 @@ class Streams:
 
     # --- ours ---
 
+    def _renew(self, link: _Link) -> None:
+        """Speak to a peer on a new stream; what was queued on the one before still arrives."""
+        former = link.carrier
+        self._begin(link)
+        self._open(link)
+        if former is not None:
+            former.close()
+
+    def _begin(self, link: _Link) -> None:
+        """Tell the router of the peer, so that it takes what comes from now on."""
+        link.carrier = NativeCarrier(self, link.connection)
+        self.service.opened(link.carrier.peer_id, link.carrier)
+
     def _open(self, link: _Link) -> None:
-        if self._closing:
-            return
         if link.timer is not None:
             link.timer.cancel()
-        carrier = link.carrier = NativeCarrier(self, link.connection)
-        self.service.opened(carrier.peer_id, carrier)
-        self._spawn(self._open_stream(link, carrier))
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = self.service.loop.create_task(work)
+        if link.carrier is None or self._closing:
+            return
+        link.greeted_at = self.service.loop.time()
+        task = self.service.loop.create_task(self._open_stream(link, link.carrier))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
 
@@ -205,7 +222,7 @@ class Streams:
             return
         delay_s = REOPEN_FIRST_S * 2**link.attempts
         link.attempts += 1
-        link.timer = self.service.loop.call_later(delay_s, self._open, link)
+        self._later(link, delay_s, self._renew)
 
     def _give_up(self, link: _Link) -> None:
         if link.timer is not None:
@@ -226,11 +243,13 @@ class Streams:
         link.inbound.append(OwnedMessageStream.adopt(stream, self))
         if len(link.inbound) > INBOUND_MAX:
             link.inbound.pop(0).stop(StreamCode.CANCELLED)
-        if link.carrier is None:
+        pause_s = link.greeted_at + GREETING_PAUSE_S - self.service.loop.time()
+        if link.carrier is None:  # It speaks the protocol after all.
             link.attempts = 0
-            self._open(link)  # It speaks the protocol after all.
+            self._begin(link)
+            self._later(link, pause_s, self._open)
         elif link.broken:
-            self.service.greet(stream.connection.peer_id)
+            self._later(link, pause_s, self._greet)
         link.broken = False
 
     def on_message(self, stream: OwnedMessageStream, message: bytes) -> None:
@@ -252,12 +271,17 @@ class Streams:
             if stream.reset_code == StreamCode.BUSY and link.attempts < REOPEN_MAX:
                 # It gave us up because we did not keep up; a stream of ours says that we are there again.
                 link.attempts += 1
-                if link.timer is not None:
-                    link.timer.cancel()
-                link.timer = self.service.loop.call_later(RETURN_S, self._renew, link)
+                self._later(link, RETURN_S, self._renew)
 
-    def _renew(self, link: _Link) -> None:
-        former = link.carrier
-        self._open(link)
-        if former is not None:
-            former.close()
+    def _later(self, link: _Link, delay_s: float, act: Callable[[_Link], None]) -> None:
+        if link.timer is not None:
+            link.timer.cancel()
+            link.timer = None
+        if delay_s > 0:
+            link.timer = self.service.loop.call_later(delay_s, act, link)
+        else:
+            act(link)
+
+    def _greet(self, link: _Link) -> None:
+        link.greeted_at = self.service.loop.time()
+        self.service.greet(link.connection.peer_id)

@@ -28,13 +28,14 @@ from kontinuum.node.handler_methods import HandlerMethods
 from kontinuum.node.introductions import PING, PING_BYTES_MAX
 from kontinuum.node.neighbours import Neighbours, PeerInfo, PeerLike
 from kontinuum.node.own_contact import OwnContact
-from kontinuum.node.peer_store import PeerStore
 from kontinuum.node.proof import proof_of
 from kontinuum.node.pubsub_methods import PubSubMethods
 from kontinuum.node.saving import save_at_end
 from kontinuum.node.services import (
     identity,
     open_directory,
+    peer_store,
+    rpc_options,
     start_dht,
     start_discovery,
     start_metrics,
@@ -44,7 +45,6 @@ from kontinuum.node.services import (
     warn_of_doubts,
 )
 from kontinuum.rpc.errors import CallTimeoutError, InvalidTimeoutError
-from kontinuum.rpc.incoming import RpcOptions
 from kontinuum.rpc.service import RpcService
 from kontinuum.transport import CloseCode, CloseReason, Connection, Endpoint
 from kontinuum.transport.errors import ConnectError, WrongPeerError
@@ -93,13 +93,7 @@ class Node(DhtMethods, HandlerMethods, PubSubMethods):
         self.clock = SystemClock()
         self._key_pair = key_pair
         self._on_mining = on_mining
-        self._rpc = RpcService(
-            RpcOptions(
-                handlers_max=config.handlers_max,
-                handlers_per_peer_max=config.handlers_per_peer_max,
-                call_timeout_max_s=config.call_timeout_max_s,
-            )
-        )
+        self._rpc = RpcService(rpc_options(config))
         self._rpc.add_handler(PING, lambda _peer, data: data[:PING_BYTES_MAX])
         self._watchers = Watchers()
         self._counts: Counter[str] = Counter()
@@ -183,12 +177,7 @@ class Node(DhtMethods, HandlerMethods, PubSubMethods):
             capabilities=() if config.dht == "server" else (CLIENT_CAPABILITY,),
             clock=self.clock,
         )
-        store = PeerStore(
-            None if directory is None else directory.peers,
-            network_id=network,
-            pow_bits=config.pow_bits,
-            peers_max=config.peers_saved_max,
-        )
+        store = peer_store(config, network, directory)
         self._neighbours = Neighbours(
             endpoint,
             self._rpc,

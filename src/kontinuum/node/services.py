@@ -11,7 +11,9 @@ from kontinuum.base.log import RoomLogger
 from kontinuum.identity import KeyPair
 from kontinuum.node.bootstrap import usable
 from kontinuum.node.own_contact import News
+from kontinuum.node.peer_store import PeerStore
 from kontinuum.node.saving import keep_saved
+from kontinuum.rpc.incoming import RpcOptions
 from kontinuum.transport import TransportOptions
 
 if TYPE_CHECKING:
@@ -54,6 +56,16 @@ def identity(config: NodeConfig, directory: DataDir | None) -> KeyPair:
     if directory is None:
         return KeyPair.generate(SystemEntropy())
     return directory.load_key(config.passphrase_source)
+
+
+def peer_store(config: NodeConfig, network: bytes, directory: DataDir | None) -> PeerStore:
+    """The peers that the node knows, on the disk if it has one."""
+    return PeerStore(
+        None if directory is None else directory.peers,
+        network_id=network,
+        pow_bits=config.pow_bits,
+        peers_max=config.peers_saved_max,
+    )
 
 
 def start_upkeep(
@@ -195,6 +207,15 @@ def warn_of_doubts(config: NodeConfig) -> None:
     """Say what is allowed and still deserves a look, such as a key log."""
     for finding in config.doubts():
         _log.warning(finding.message, setting=finding.key)
+
+
+def rpc_options(config: NodeConfig) -> RpcOptions:
+    """What the settings say of calls."""
+    return RpcOptions(
+        handlers_max=config.handlers_max,
+        handlers_per_peer_max=config.handlers_per_peer_max,
+        call_timeout_max_s=config.call_timeout_max_s,
+    )
 
 
 def transport_options(config: NodeConfig) -> TransportOptions:
