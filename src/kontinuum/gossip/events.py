@@ -10,7 +10,7 @@ from enum import Enum
 from kontinuum.identity import PeerId
 
 SEND_ROOM_BYTES = 256 * 1024
-"""Bytes that a fresh stream takes unless the shell says otherwise. Our choice: a burst of 600 small messages."""
+"""Bytes that a fresh stream takes unless the shell says otherwise. Our choice: some 600 small messages."""
 
 
 class Protocol(Enum):
@@ -78,6 +78,7 @@ class DisconnectReason(Enum):
 
     STALLED = "the peer has read nothing for too long"
     GRAYLISTED = "the peer's score is below the graylist threshold"
+    TOO_MANY_PEERS = "as many peers are connected as can be scored"
 
 
 # --- events: what happened ---------------------------------------------------------------------------------

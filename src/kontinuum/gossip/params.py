@@ -1,14 +1,15 @@
 """What can be set about a gossip router.
 
-Names and defaults are the specification's (gossipsub v1.0 "Parameters", v1.1 "Overview of New Parameters"; what
-they leave open is as in go-libp2p-pubsub 0.16); where a value is another one it says so.
+Names and defaults are the specification's (gossipsub v1.0 "Parameters", v1.1 "Overview of New Parameters";
+what they leave open is as in go-libp2p-pubsub 0.16); where a value is another one it says so.
 """
 
 from dataclasses import dataclass
-from math import isfinite
+from math import inf
 
-from kontinuum.base.errors import MisuseError
+from kontinuum.gossip.errors import BadParamsError
 from kontinuum.identity import PeerId
+from kontinuum.wire.limits import PUBSUB_DATA_BYTES_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +17,7 @@ class GossipParams:
     """Settings of one router; relations between them are checked at construction.
 
     Raises:
-        MisuseError: Two of them contradict each other, or one is outside of its range.
+        BadParamsError: Two of them contradict each other, or one is outside of its range.
     """
 
     # --- the mesh ---
@@ -78,8 +79,8 @@ class GossipParams:
     idontwant_ttl: int = 3
     """Heartbeats for which an IDONTWANT of a peer holds. As go."""
     max_idontwant_messages: int = 1000
-    """Ids of IDONTWANT remembered of a peer in one heartbeat. Our choice: go takes 1,000 messages with ten ids
-    each."""
+    """Ids of IDONTWANT remembered of a peer in one heartbeat. Our choice: go takes 1,000 messages with ten
+    ids each."""
 
     # --- publishing and peers ---
 
@@ -109,4 +110,67 @@ class GossipParams:
     and then the newest is dropped."""
 
     def __post_init__(self) -> None:
-        _ = isfinite, MisuseError  # Checks follow with the machine.
+        self._check_mesh()
+        self._check_sizes()
+        for name in _AT_LEAST_0:
+            _require(0 <= getattr(self, name) < inf, f"{name} is at least 0")
+        for name in _ABOVE_0:
+            _require(0 < getattr(self, name) < inf, f"{name} is above 0")
+        _require(self.mcache_gossip <= self.mcache_len, "mcache_gossip is at most mcache_len")
+        _require(self.gossip_factor <= 1.0, "gossip_factor is 0 to 1")
+        for name in ("prune_backoff_s", "unsubscribe_backoff_s"):
+            _require(getattr(self, name) <= self.prune_backoff_max_s, f"{name} is at most its maximum")
+
+    def _check_mesh(self) -> None:
+        _require(0 <= self.D_score <= self.D_high, "D_score is at most D_high")
+        if self.D == self.D_low == self.D_high == self.D_out == 0:
+            return  # A bootstrapper without a mesh: v1.1, "Recommendations for Network Operators".
+        _require(0 < self.D_low <= self.D <= self.D_high, "D_low <= D <= D_high, all above 0")
+        _require(
+            0 <= self.D_out < self.D_low and self.D_out <= self.D // 2, "D_out is below D_low and at most D/2"
+        )
+
+    def _check_sizes(self) -> None:
+        for name in ("message_bytes_max", "rpc_bytes_target"):
+            _require(
+                getattr(self, name) <= PUBSUB_DATA_BYTES_MAX, f"{name} is at most {PUBSUB_DATA_BYTES_MAX}"
+            )
+        for name in ("queue_bytes_max", "mcache_bytes_max"):
+            # Room for one message of any size, whatever stands around it.
+            _require(getattr(self, name) >= self.message_bytes_max + 1024, f"{name} holds no single message")
+
+
+_AT_LEAST_0 = (
+    "heartbeat_initial_delay_s",
+    "graft_flood_threshold_s",
+    "publish_wait_s",
+    "gossip_factor",
+    "D_lazy",
+    "opportunistic_graft_peers",
+    "prune_peers",
+    "idontwant_threshold_bytes",
+)
+
+_ABOVE_0 = (
+    "heartbeat_interval_s",
+    "fanout_ttl_s",
+    "seen_ttl_s",
+    "iwant_followup_s",
+    "prune_backoff_s",
+    "unsubscribe_backoff_s",
+    "mcache_gossip",
+    "gossip_retransmission",
+    "max_ihave_length",
+    "max_ihave_messages",
+    "max_idontwant_messages",
+    "idontwant_ttl",
+    "opportunistic_graft_ticks",
+    "direct_connect_ticks",
+    "message_bytes_max",
+    "rpc_bytes_target",
+)
+
+
+def _require(holds: bool, rule: str) -> None:
+    if not holds:  # Comparisons that NaN does not pass.
+        raise BadParamsError(f"settings of the gossip router: {rule}")

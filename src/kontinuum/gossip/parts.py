@@ -1,0 +1,119 @@
+"""What one router consists of, so that its parts are handed on as one thing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kontinuum.gossip.backoff import Backoff
+from kontinuum.gossip.counters import Counters
+from kontinuum.gossip.mcache import MessageCache
+from kontinuum.gossip.promises import Promises
+from kontinuum.gossip.seen import Seen
+from kontinuum.gossip.topics import Topics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kontinuum.base.entropy import Rng
+    from kontinuum.gossip.entry import Entry
+    from kontinuum.gossip.events import Effect
+    from kontinuum.gossip.outbox import Item
+    from kontinuum.gossip.params import GossipParams
+    from kontinuum.gossip.peer_score import PeerScore
+    from kontinuum.gossip.peers import Peer
+    from kontinuum.gossip.score_params import PeerScoreThresholds
+    from kontinuum.gossip.topics import Topic
+    from kontinuum.identity import PeerId
+
+BACKOFF_SLACK_HEARTBEATS = 2
+"""Heartbeats that we wait beyond the end of a backoff. As go-libp2p-pubsub (clearBackoff)."""
+
+
+class Parts:
+    """The parts that several others look at. Each belongs to the machine ``router.Router``."""
+
+    def __init__(
+        self,
+        local: PeerId,
+        params: GossipParams,
+        *,
+        scores: PeerScore,
+        thresholds: PeerScoreThresholds,
+        rng: Rng,
+        unix_ns: Callable[[float], int],
+    ) -> None:
+        self.local = local
+        self.params = params
+        self.scores = scores
+        self.thresholds = thresholds
+        self.rng = rng
+        self.unix_ns = unix_ns
+        self.counters = Counters()
+        self.peers: dict[PeerId, Peer] = {}
+        """Those that are connected."""
+        self.topics = Topics()
+        self.seen = Seen(params.seen_ttl_s)
+        self.mcache = MessageCache(params.mcache_len, params.mcache_gossip, params.mcache_bytes_max)
+        slack_s = BACKOFF_SLACK_HEARTBEATS * params.heartbeat_interval_s
+        self.backoff = Backoff(params.prune_backoff_s, params.prune_backoff_max_s, slack_s)
+        self.promises = Promises(params.iwant_followup_s)
+        self.out: list[Effect] = []
+        """Effects of this call."""
+        self.marked: list[Peer] = []
+        """Peers to whom something is to be sent."""
+
+    def mark(self, peer: Peer) -> None:
+        """Something was put into the peer's outbox."""
+        if not peer.outbox.is_marked:
+            peer.outbox.is_marked = True
+            self.marked.append(peer)
+
+    def control(self, peer: Peer, part: bytes) -> None:
+        """Tell a peer something, soon."""
+        peer.outbox.put_control(part)
+        self.mark(peer)
+
+    def penalize(self, peer: Peer, count: float) -> None:
+        """The peer broke the rules (P7)."""
+        self.scores.behaviour_penalty(peer.peer_id, count)
+
+    def score(self, peer: Peer) -> float:
+        """The peer's score."""
+        return self.scores.score(peer.peer_id)
+
+    def cache(self, entry: Entry) -> None:
+        """A message is valid: it can be asked for."""
+        gone = self.mcache.put(entry)
+        if gone:
+            self.seen.settle(gone)
+
+    def forward(self, topic: Topic, entry: Entry, item: Item) -> None:
+        """Send a message of another one to the mesh, and to those who get everything."""
+        size, source, author, message_id = len(item[1]), entry.source, entry.author, entry.message_id
+        marked, queued = self.marked, 0
+        for peer in topic.mesh or ():
+            box = peer.outbox
+            if peer is source or message_id in box.dont_want or peer.peer_id == author:
+                continue
+            box.forward.append(item)
+            box.bytes += size
+            queued += 1
+            if box.bytes > box.bytes_max:
+                box.shrink()
+            if not box.is_marked:
+                box.is_marked = True
+                marked.append(peer)
+        for peer in topic.always:
+            if peer is not source and peer.peer_id != author and self.may_publish_to(peer):
+                peer.outbox.put_forward(item)
+                queued += 1
+                self.mark(peer)
+        self.counters.messages_queued += queued
+
+    def may_publish_to(self, peer: Peer) -> bool:
+        """Whether messages go to a peer that is not in the mesh."""
+        return peer.is_direct or self.score(peer) >= self.thresholds.publish_threshold
+
+    def may_gossip_with(self, peer: Peer) -> bool:
+        """Whether gossip is exchanged with a peer."""
+        return peer.is_direct or self.score(peer) >= self.thresholds.gossip_threshold
