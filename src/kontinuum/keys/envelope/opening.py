@@ -121,8 +121,9 @@ class ObjectOpener:
             DamagedPayloadError: It is longer.
         """
         if found_bytes < self.payload_bytes:
-            missing = self.payload_bytes - found_bytes
-            raise TruncatedPayloadError(f"the file is cut off: {missing} bytes are missing at its end")
+            raise TruncatedPayloadError(
+                f"the file is cut off: {found_bytes} of {self.payload_bytes} bytes of its payload are there"
+            )
         if found_bytes > self.payload_bytes:
             raise DamagedPayloadError("something was appended to the file, behind its end")
 

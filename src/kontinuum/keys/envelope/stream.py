@@ -85,6 +85,8 @@ class Stream:
 
     def open_run(self, data: memoryview, out: memoryview, *, final: bool) -> int:
         """Decrypt whole chunks, and what remains if they are the ``final`` ones; return the length."""
+        if final and not data:
+            raise TruncatedPayloadError(_CUT_OFF)
         done = 0
         for at in range(0, len(data), SEALED_CHUNK_BYTES):
             chunk = data[at : at + SEALED_CHUNK_BYTES]
