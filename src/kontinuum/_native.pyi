@@ -18,6 +18,8 @@ DATAGRAM: Final[int]
 CONNECTED: Final[int]
 CLOSED: Final[int]
 PATH: Final[int]
+ACCEPTED_RAW: Final[int]
+OVERFLOWED: Final[int]
 
 VERIFY_MANY_MAX: Final[int]
 
@@ -74,6 +76,7 @@ class Endpoint:
     def open(
         self, connection: int, token: int, protocol: bytes, messages: bool, bidirectional: bool
     ) -> int | None: ...
+    def open_raw(self, connection: int, token: int) -> int | None: ...
     def write(self, connection: int, stream: int, data: bytes) -> int: ...
     def want_writable(self, connection: int, stream: int) -> bool: ...
     def finish(self, connection: int, stream: int) -> None: ...

@@ -12,14 +12,14 @@ from typing import Any
 
 from kontinuum.rpc.incoming import CallHandler, Handlers, RpcOptions
 from kontinuum.rpc.outgoing import OutgoingCalls, Waiter
-from kontinuum.transport import CloseReason, Connection, MessageStream
+from kontinuum.transport import CloseReason, Connection, MessageStream, RawStream
 
 
 class RpcService:
     """Calls over the connections of one endpoint; the ``Upcalls`` of that endpoint.
 
     Handlers may be added before :meth:`start`. The floor above sets ``connection_opened``,
-    ``connection_closed``, ``on_datagram`` and ``on_path``.
+    ``connection_closed``, ``on_raw_stream``, ``on_datagram`` and ``on_path``.
     """
 
     def __init__(self, options: RpcOptions | None = None) -> None:
@@ -28,6 +28,7 @@ class RpcService:
         self.connection_opened: Callable[[Connection], None] = lambda _connection: None
         self.connection_closed: Callable[[Connection, CloseReason], None] = lambda _connection, _reason: None
         self.on_datagram: Callable[[Connection, bytes], None] = lambda _connection, _data: None
+        self.on_raw_stream: Callable[[Connection, RawStream], None] = lambda _, stream: stream.close()
         self.on_path: Callable[[Connection, int, int, tuple[str, int] | None], None] = lambda *_: None
         self.on_call = self._handlers.on_call
         self.on_call_cancelled = self._handlers.on_call_cancelled

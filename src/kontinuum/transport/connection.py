@@ -1,6 +1,7 @@
 """One verified connection to one peer."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ from kontinuum.transport.errors import (
     MessageTooLargeError,
     TooManyStreamsError,
 )
-from kontinuum.transport.protocols import protocol_name
+from kontinuum.transport.protocols import ALPN_LIBP2P, protocol_name
+from kontinuum.transport.raw_stream import RawStream
 from kontinuum.transport.stream import MessageStream, Stream
 
 if TYPE_CHECKING:
@@ -152,11 +154,33 @@ class Connection:
         self.add_stream(stream)
         return stream
 
+    async def open_raw(self) -> RawStream:
+        """Open a stream where libp2p is spoken; the peer hears of it by its first byte.
+
+        Raises:
+            MisuseError: This connection is one of our own protocol.
+            ConnectionLostError: The connection ended.
+            TooManyStreamsError: Thousands wait already.
+        """
+        if self.alpn != ALPN_LIBP2P:
+            raise MisuseError(f"{self.alpn} has no raw streams")
+        native = self.endpoint.native
+        stream_id = await self._opened(lambda token: native.open_raw(self.id, token))
+        stream = RawStream(self, stream_id, inbound=False)
+        self.add_stream(stream)
+        return stream
+
     async def _open(self, protocol: str, *, messages: bool, bidirectional: bool) -> int:
-        endpoint, name = self.endpoint, protocol_name(protocol)
+        native, name = self.endpoint.native, protocol_name(protocol)
+        if self.alpn == ALPN_LIBP2P:
+            raise MisuseError("libp2p has raw streams only: open_raw()")
+        return await self._opened(lambda token: native.open(self.id, token, name, messages, bidirectional))
+
+    async def _opened(self, begin: Callable[[int], int | None]) -> int:
+        endpoint = self.endpoint
         token, opened = endpoint.expect_open(self.id)
         try:
-            stream_id = endpoint.native.open(self.id, token, name, messages, bidirectional)
+            stream_id = begin(token)
             self.last_used = endpoint.loop.time()
             endpoint.touch()
             return await opened if stream_id is None else stream_id

@@ -32,13 +32,12 @@ from kontinuum.transport.errors import (
 )
 from kontinuum.transport.options import TransportOptions
 from kontinuum.transport.policy import Use, least_useful
+from kontinuum.transport.protocols import ALPN, ALPN_LIBP2P
+from kontinuum.transport.raw_stream import RawStream
 from kontinuum.transport.stream import MessageStream, Stream
 from kontinuum.transport.upcalls import Upcalls
 
 _Event = tuple[Any, ...]
-
-ALPN = "kontinuum/1"
-"""The protocol of connections between nodes. docs/protocols/handshake.md."""
 
 _MORE, _WANTS_WRITE = 1, 2
 """Flags of a pump: work is left over; the socket's buffer is full."""
@@ -125,6 +124,8 @@ class Endpoint:
             _native.CONNECTED: self._on_connected,
             _native.CLOSED: self._on_closed,
             _native.PATH: self._on_path,
+            _native.ACCEPTED_RAW: self._on_accepted_raw,
+            _native.OVERFLOWED: self._on_overflowed,
             _native.CALL_FAILED: upcalls.on_call_failed,
         }
 
@@ -133,13 +134,19 @@ class Endpoint:
     ) -> Connection:
         """Connect to ``peer_id`` at an IP address and port. Whoever else answers there is refused.
 
+        With ``alpn=ALPN_LIBP2P`` by libp2p's certificates; the connection then has raw streams only. A peer
+        that does not take *our* certificate says so after this has returned: by ``connection.close_reason``.
+
         Raises:
+            MisuseError: That is no address, or libp2p is switched off here.
             DialTimeoutError: Nobody answered in time.
             HandshakeError: Its leaves say what was wrong, see ``kontinuum.transport.errors``.
             ConnectError: No connection could be made.
         """
         if self._closed:
             raise MisuseError("the endpoint is closed")
+        if alpn == ALPN_LIBP2P and not self.options.libp2p:
+            raise MisuseError("this endpoint does not speak libp2p; TransportOptions(libp2p=True)")
         token = self.next_token()
         try:
             connection_id = self.native.connect(token, address[0], address[1], peer_id, alpn.encode())
@@ -388,6 +395,20 @@ class Endpoint:
         connection.add_stream(stream)
         connection.last_used = self.loop.time()
         self._upcalls.on_stream(stream)
+
+    def _on_accepted_raw(self, connection_id: int, stream_id: int) -> None:
+        connection = self.connections.get(connection_id)
+        if connection is None:
+            return
+        stream = RawStream(connection, stream_id, inbound=True)
+        connection.add_stream(stream)
+        connection.last_used = self.loop.time()
+        self._upcalls.on_raw_stream(connection, stream)
+
+    def _on_overflowed(self, connection_id: int, stream_id: int) -> None:
+        stream = self._stream(connection_id, stream_id)
+        if isinstance(stream, RawStream):
+            stream.on_overflow()
 
     def _on_finished(self, connection_id: int, stream_id: int) -> None:
         stream = self._stream(connection_id, stream_id)

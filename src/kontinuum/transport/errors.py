@@ -107,8 +107,28 @@ class UnfitKeyError(HandshakeError):
     """The peer's key is no identity: of small order, or not in canonical form."""
 
 
+class UnsupportedIdentityError(HandshakeError):
+    """The peer's libp2p identity is not an Ed25519 key, and ours all are."""
+
+
+class ExpiredCertificateError(HandshakeError):
+    """The peer's certificate is not valid now; perhaps a clock is wrong."""
+
+
+class BadCertificateError(HandshakeError):
+    """The peer did not show exactly one certificate in the form of libp2p; the words say what was wrong."""
+
+
+class UnprovenIdentityError(HandshakeError):
+    """The peer's certificate names no libp2p identity, or one that did not sign it."""
+
+
 _ALERTS: dict[int, tuple[type[HandshakeError], str]] = {
     42: (WrongPeerError, "another key than the expected one"),
+    43: (UnsupportedIdentityError, "an identity that is not an Ed25519 key"),
+    45: (ExpiredCertificateError, "the certificate is not valid now"),
+    46: (BadCertificateError, "not exactly one certificate in the form of libp2p"),
+    48: (UnprovenIdentityError, "no identity has signed the certificate"),
     49: (UnfitKeyError, "the key is no identity"),
     116: (NoKeyError, "no key was presented"),
     120: (NoCommonProtocolError, "no common protocol"),
@@ -151,6 +171,13 @@ class StreamStoppedError(PeerError):
     def __init__(self, code: int) -> None:
         super().__init__(f"the peer refuses the stream (code {code})")
         self.code = code
+
+
+class StreamOverflowError(UnavailableError):
+    """More came on a raw stream than was read in time; the rest was refused, what was unread is lost."""
+
+    def __init__(self) -> None:
+        super().__init__("more came on the stream than was read; the rest was refused")
 
 
 class StreamEndedError(PeerError):

@@ -13,6 +13,10 @@ EVICTION_HEADROOM = 128
 """Connections that the engine takes beyond ``connections_max``, while the policy makes room. Our choice;
 beyond it handshakes are refused before they cost anything."""
 
+RAW_BUFFER_MIN_BYTES = 512 * 1024
+"""Least ``raw_buffer_max``, bytes. Our choice: twice what is read ahead; below it honest senders would be
+refused."""
+
 ACTIVE_WAIT_MAX_S = 0.001
 """Longest active wait. Our choice: what nobody notices, and far more than a wake-up costs."""
 
@@ -21,6 +25,10 @@ ACTIVE_WAIT_MAX_S = 0.001
 class TransportOptions:
     """What can be set about an endpoint. The defaults serve a node on the open internet."""
 
+    libp2p: bool = False
+    """Speak libp2p as well, on the same socket."""
+    raw_buffer_max: int = 2**20
+    """Bytes that a libp2p peer may have sent unread in small packets on one stream before it is refused."""
     streams_max: int = 64
     """Concurrent streams of each kind that a peer may open; more wait at the peer."""
     idle_timeout_s: float = 45.0
@@ -67,6 +75,8 @@ class TransportOptions:
             raise MisuseError(
                 f"active_wait_s is at most {ACTIVE_WAIT_MAX_S:g}: the loop stands still meanwhile"
             )
+        if self.raw_buffer_max < RAW_BUFFER_MIN_BYTES:
+            raise MisuseError(f"raw_buffer_max is at least {RAW_BUFFER_MIN_BYTES}")
         if min(self.streams_max, self.connections_max, self.half_open_max, self.paths_max) < 1:
             raise MisuseError("streams_max, connections_max, half_open_max and paths_max are at least 1")
 
@@ -76,6 +86,8 @@ class TransportOptions:
             "accept": self.accept,
             "post_quantum": self.post_quantum,
             "bbr": self.congestion == "bbr3",
+            "libp2p": self.libp2p,
+            "raw_buffer_max": self.raw_buffer_max,
             "streams_max": self.streams_max,
             "idle_timeout_s": self.idle_timeout_s,
             "keep_alive_s": self.keep_alive_s,

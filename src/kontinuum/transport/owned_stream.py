@@ -13,8 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, Self
 
-from kontinuum.transport.errors import MessageTooLargeError
-from kontinuum.transport.stream import MESSAGE_BYTES_MAX, SEND_HIGH_WATER_BYTES, MessageStream
+from kontinuum.transport.stream import SEND_HIGH_WATER_BYTES, MessageStream
 
 if TYPE_CHECKING:
     from kontinuum.transport.connection import Connection
@@ -29,7 +28,7 @@ class StreamOwner(Protocol):
         """A message came. The peer may send more once it is reported by ``consume``."""
 
     def on_room(self, stream: OwnedMessageStream) -> None:
-        """Less than half of ``SEND_HIGH_WATER_BYTES`` waits, as was asked for."""
+        """Less than half of ``SEND_HIGH_WATER_BYTES`` waits, as was asked for by ``want_room``."""
 
     def on_end(self, stream: OwnedMessageStream) -> None:
         """It is over: ``stopped_code``, ``reset_code`` and the connection's ``close_reason`` say how."""
@@ -74,38 +73,6 @@ class OwnedMessageStream(MessageStream):
         owned = cls(stream.connection, stream.id, stream.protocol, owner, inbound=True)
         stream.connection.add_stream(owned)
         return owned
-
-    def send_nowait(self, message: bytes) -> int:
-        """Queue one message. Returns the bytes that wait now; after the end, 0, and nothing happens.
-
-        Raises:
-            MessageTooLargeError: It is longer than MESSAGE_BYTES_MAX.
-        """
-        if len(message) > MESSAGE_BYTES_MAX:
-            raise MessageTooLargeError(len(message), MESSAGE_BYTES_MAX)
-        if not self.can_send:
-            return 0
-        endpoint = self.connection.endpoint
-        try:
-            queued = self._native.write(self.connection.id, self.id, message)
-        except BrokenPipeError:
-            return 0
-        endpoint.touch()
-        return queued
-
-    def want_room(self) -> bool:
-        """Have ``on_room`` called once. False if there is room already, or never will be."""
-        try:
-            return self.can_send and self._native.want_writable(self.connection.id, self.id)
-        except BrokenPipeError:
-            return False
-
-    def finish_nowait(self) -> None:
-        """End our half after what was queued. A second call does nothing."""
-        if self.can_send:
-            self.can_send = False
-            self._quietly(self._native.finish)
-            self._forget_if_done()
 
     def consume(self, length: int) -> None:
         """A message of that length has been dealt with."""

@@ -1,9 +1,15 @@
-"""The names of protocols, as they travel at the beginning of every stream and call.
+"""The names of protocols: of connections, and as they travel at the beginning of every stream and call.
 
 Pure: no I/O, clock or randomness.
 """
 
 from kontinuum.base.errors import MisuseError
+
+ALPN = "kontinuum/1"
+"""The protocol of connections between nodes. docs/protocols/handshake.md."""
+
+ALPN_LIBP2P = "libp2p"
+"""The protocol of connections with nodes of other make; spoken where ``TransportOptions.libp2p`` is set."""
 
 PROTOCOL_NAME_BYTES_MAX = 128
 """UTF-8 bytes of a protocol's name. docs/protocols/rpc.md; a longer one cannot be registered or called."""

@@ -110,8 +110,43 @@ class _BaseStream:
         if not self.can_send:
             raise self._send_error()
 
+    def _queue(self, data: bytes) -> int:
+        if not self.can_send:
+            return 0
+        try:
+            queued = self._native.write(self.connection.id, self.id, data)
+        except BrokenPipeError:
+            return 0
+        self.connection.endpoint.touch()
+        return queued
+
+    def want_room(self) -> bool:
+        """Have ``on_writable`` called once. False if there is room already, or never will be."""
+        try:
+            return self.can_send and self._native.want_writable(self.connection.id, self.id)
+        except BrokenPipeError:
+            return False
+
+    async def writable(self) -> None:
+        """Wait until less than half of SEND_HIGH_WATER_BYTES waits to be sent.
+
+        Raises:
+            StreamStoppedError: The peer refuses the stream.
+            StreamClosedError: We finished or reset it before.
+            ConnectionLostError: The connection ended.
+        """
+        if not self.can_send:
+            raise self._send_error()
+        if self._writable is not None:
+            raise MisuseError("two tasks write to one stream; let one of them do it")
+        await self._drained()
+
     async def finish(self) -> None:
         """End our half after what was written. Returns at once; a second call does nothing."""
+        self.finish_nowait()
+
+    def finish_nowait(self) -> None:
+        """As :meth:`finish`."""
         if self.can_send:
             self.can_send = False
             self._quietly(self._native.finish)
@@ -243,26 +278,28 @@ class Stream(_BaseStream):
         """
         if bytes_max < 1:
             raise MisuseError(f"a read takes at least 1 byte, not {bytes_max}")
-        while True:
-            if not self.can_receive:
-                if (error := self._receive_error()) is not None:
-                    raise error
-                return b""
-            try:
-                data = self._native.read(self.connection.id, self.id, bytes_max)
-            except BrokenPipeError:
-                if (error := self._receive_error()) is not None:
-                    raise error from None
-                return b""
-            if data is None:
-                await self._wait_readable()
-                continue
-            if data:
-                self.connection.endpoint.touch()
-            else:
-                self.can_receive = False
-                self._forget_if_done()
-            return data
+        while (data := self._take(bytes_max)) is None:
+            await self._wait_readable()
+        return data
+
+    def _take(self, bytes_max: int) -> bytes | None:
+        """What is there now: ``b""`` at the end, ``None`` when more may come. Raises as :meth:`read`."""
+        if not self.can_receive:
+            if (error := self._receive_error()) is not None:
+                raise error
+            return b""
+        try:
+            data = self._native.read(self.connection.id, self.id, bytes_max)
+        except BrokenPipeError:
+            if (error := self._receive_error()) is not None:
+                raise error from None
+            return b""
+        if data:
+            self.connection.endpoint.touch()
+        elif data is not None:
+            self.can_receive = False
+            self._forget_if_done()
+        return data
 
     async def read_exactly(self, count: int) -> bytes:
         """Exactly ``count`` bytes.
@@ -317,6 +354,18 @@ class MessageStream(_BaseStream):
         if len(message) > MESSAGE_BYTES_MAX:
             raise MessageTooLargeError(len(message), MESSAGE_BYTES_MAX)
         await self._write(message)
+
+    def send_nowait(self, message: bytes) -> int:
+        """Queue one message. Returns the bytes that wait now; after the end, 0, and nothing happens.
+
+        Nothing bounds what waits but its sender; :meth:`want_room` and :meth:`writable` say when it is low.
+
+        Raises:
+            MessageTooLargeError: It is longer than MESSAGE_BYTES_MAX.
+        """
+        if len(message) > MESSAGE_BYTES_MAX:
+            raise MessageTooLargeError(len(message), MESSAGE_BYTES_MAX)
+        return self._queue(message)
 
     async def receive(self) -> bytes | None:
         """The next message, or ``None`` once the peer has finished.

@@ -4,6 +4,7 @@ from typing import Protocol
 
 from kontinuum.transport.connection import Connection
 from kontinuum.transport.errors import CloseReason
+from kontinuum.transport.raw_stream import RawStream
 from kontinuum.transport.stream import MessageStream, Stream
 
 
@@ -32,6 +33,9 @@ class Upcalls(Protocol):
 
     def on_stream(self, stream: Stream | MessageStream) -> None:
         """The peer opened a stream."""
+
+    def on_raw_stream(self, connection: Connection, stream: RawStream) -> None:
+        """A libp2p peer opened a stream."""
 
     def on_datagram(self, connection: Connection, data: bytes) -> None:
         """A datagram."""
