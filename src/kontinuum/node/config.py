@@ -231,7 +231,7 @@ class NodeConfig(BaseSettings):
     )  # fmt: skip
 
     pubsub: bool = Field(
-        default=False, json_schema_extra=_about(PUBSUB),
+        default=True, json_schema_extra=_about(PUBSUB),
         description="Publish and subscribe to topics, and pass on messages of those that the node is in.",
     )  # fmt: skip
     pubsub_message_bytes_max: Count = Field(
