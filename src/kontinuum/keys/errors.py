@@ -107,7 +107,7 @@ class SpentError(MisuseError):
 class LastKeyError(MisuseError):
     """The removal would leave the cluster without a key in use, and nobody showed that the root is at hand.
 
-    Show it with :func:`kontinuum.keys.recovery.check_recovery`.
+    Show it with :class:`kontinuum.keys.recovery.CheckedRecovery`.
     """
 
 
