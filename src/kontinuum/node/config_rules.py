@@ -105,6 +105,9 @@ def _contradictions(config: NodeConfig) -> Iterator[tuple[str, str]]:
             "handlers_per_peer_max",
             f"{config.handlers_per_peer_max} must not exceed handlers_max ({config.handlers_max})",
         )
+    least = config.pubsub_message_bytes_max + 1024
+    if config.pubsub_queue_bytes_max < least:
+        yield "pubsub_queue_bytes_max", f"must hold one message with what is around it: at least {least}"
     for room in config.log_levels:
         if room not in ROOMS:
             yield "log_levels", unknown_key(room, ROOMS).replace("setting", "room")
