@@ -2,9 +2,9 @@
 
 import hashlib
 import heapq
-import random
 from collections import Counter
 from itertools import count
+from math import inf
 
 from helpers.dht_peers import ip_of, key_pair
 from kontinuum.base.entropy import Rng
@@ -73,8 +73,8 @@ def message_body(author, topic, data, seqno, *, sign=None):
 class GossipNet:
     """Routers by number. Time goes on with :meth:`run`; all chance comes from ``seed``.
 
-    ``frozen`` ones never read: their streams take nothing once they are full. ``lossy`` is the share of RPCs that
-    vanish. What a router wants of its shell is in ``effects`` by number and kind; what it delivered in
+    ``frozen`` ones never read: their streams take nothing once they are full. ``lossy`` is the share of RPCs
+    that vanish. What a router wants of its shell is in ``effects`` by number and kind; what it delivered in
     ``delivered``.
     """
 
@@ -90,7 +90,7 @@ class GossipNet:
         self.rpcs = Counter()
         self.bytes = Counter()
         """Sent by each."""
-        self._random = random.Random(seed)
+        self._rng = Rng(seed)
         self._delay_s = delay_s
         self._room_bytes = room_bytes
         self._lossy = lossy
@@ -99,6 +99,7 @@ class GossipNet:
         self._numbers = {}
         self._used = Counter()
         self._last = {}
+        self._due = {}
 
     # --- making it ---
 
@@ -109,7 +110,9 @@ class GossipNet:
         self.delivered[number] = []
         self.effects[number] = []
         self._numbers[peer_id(number)] = number
-        self._at(self.now + self._random.uniform(0, HEARTBEAT_S), lambda: self._wake(number, machine))
+        start = self.now + self._rng.uniform(0, HEARTBEAT_S)
+        self._due[number] = start
+        self._at(start, lambda: self._wake(number, machine))
         return machine
 
     def add_scripted(self, number):
@@ -119,7 +122,7 @@ class GossipNet:
 
     def connect(self, one, other, protocol=ev.Protocol.MESHSUB_1_2, *, address=None):
         """A connection that ``one`` has dialled."""
-        delay_s = self._random.uniform(*self._delay_s)
+        delay_s = self._rng.uniform(*self._delay_s)
         self.links[one, other] = self.links[other, one] = delay_s
         for here, there, outbound in ((one, other, True), (other, one, False)):
             ip = address or ip_of(there)
@@ -130,7 +133,7 @@ class GossipNet:
         numbers = list(self.routers)
         for number in numbers:
             others = [each for each in numbers if each != number and (number, each) not in self.links]
-            for other in self._random.sample(others, min(degree, len(others))):
+            for other in self._rng.sample(others, degree):
                 self.connect(number, other)
 
     def disconnect(self, one, other):
@@ -201,11 +204,17 @@ class GossipNet:
         heapq.heappush(self._queue, (when, next(self._serial), action))
 
     def _wake(self, number, machine):
-        if self.routers.get(number) is not machine:
-            return
-        self._perform(number, machine.handle_timeout(self.now))
-        assert machine.next_deadline() > self.now
-        self._at(machine.next_deadline(), lambda: self._wake(number, machine))
+        if self.routers.get(number) is machine and machine.next_deadline() <= self.now:
+            self._perform(number, machine.handle_timeout(self.now))
+            assert machine.next_deadline() > self.now
+
+    def _schedule(self, number):
+        """See that a router is woken at its next deadline."""
+        machine = self.routers[number]
+        due = machine.next_deadline()
+        if due < self._due.get(number, inf) or self._due[number] <= self.now:
+            self._due[number] = due
+            self._at(due, lambda: self._wake(number, machine))
 
     def _perform(self, number, effects):
         for effect in effects:
@@ -215,6 +224,8 @@ class GossipNet:
                 self.delivered[number].append(effect.message)
             else:
                 self.effects[number].append(effect)
+        if number in self.routers:
+            self._schedule(number)
 
     def _send(self, number, to, data):
         self.rpcs[number] += 1
@@ -225,7 +236,7 @@ class GossipNet:
             return
         if to in self.scripted:
             self.scripted[to].append(decode(data))
-        elif self._random.random() >= self._lossy:
+        elif self._rng.uniform(0, 1) >= self._lossy:
             # Streams keep the order.
             at = self._last[link] = max(self.now + delay_s, self._last.get(link, 0.0))
             self._at(at, lambda: self._arrive(number, to, data))

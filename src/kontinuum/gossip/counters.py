@@ -50,6 +50,8 @@ class Counters:
     bytes_sent: int = 0
     messages_queued: int = 0
     """One for each peer that a message goes to."""
+    forwards_saved: int = 0
+    """Messages not forwarded, since the peer turned out to have them."""
     dropped_queue_full: int = 0
     dropped_too_old: int = 0
     dropped_control: int = 0

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kontinuum.gossip.entry import Entry, State
 from kontinuum.gossip.outbox import GOSSIP_AGE_MAX_S
 from kontinuum.messages.pubsub_fields import idontwant_part, ihave_part, iwant_part
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from kontinuum.gossip.forwarding import Forwarding
     from kontinuum.gossip.parts import Parts
     from kontinuum.gossip.peers import Peer
     from kontinuum.gossip.topics import Topic
@@ -42,8 +44,9 @@ FLOOD_PENALTY_MAX = 10.0
 class Gossiping:
     """Gossip with all peers."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, forwarding: Forwarding) -> None:
         self._parts = parts
+        self._forwarding = forwarding
         self._tick = 0
 
     # --- what peers say ---
@@ -106,7 +109,7 @@ class Gossiping:
                 peer.outbox.put_gossip((now + GOSSIP_AGE_MAX_S, entry.field, message_id))
         parts.mark(peer)
 
-    def handle_idontwant(self, peer: Peer, ids: Sequence[bytes]) -> None:
+    def handle_idontwant(self, peer: Peer, ids: Sequence[bytes], now: float) -> None:
         """A peer has these messages: do not send them to it."""
         params, counters = self._parts.params, self._parts.counters
         counters.idontwant_received += len(ids)
@@ -114,8 +117,11 @@ class Gossiping:
         peer.idontwant_ids += len(ids)
         counters.flooded += max(0, len(ids) - max(0, room))
         until = self._tick + params.idontwant_ttl
-        dont_want = peer.outbox.dont_want
+        dont_want, known = peer.outbox.dont_want, self._parts.seen.known
         for message_id in ids[: max(0, room)]:
+            entry = known.get(message_id)
+            if isinstance(entry, Entry) and entry.state is State.VALID:
+                self._forwarding.observe(entry, now - entry.at)
             dont_want.pop(message_id, None)  # To the end: they are in the order of their time.
             dont_want[message_id] = until
 

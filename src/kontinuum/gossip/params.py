@@ -24,8 +24,8 @@ class GossipParams:
 
     D: int = 6
     """Peers that we want in the mesh of a topic. v1.0."""
-    D_low: int = 5
-    """Below so many we graft. Differs: v1.0 says 4; go, js and rust all take 5."""
+    D_low: int = 4
+    """Below so many we graft. v1.0; go, js and rust take 5."""
     D_high: int = 12
     """Above so many we prune. v1.0."""
     D_score: int = 4
@@ -84,6 +84,12 @@ class GossipParams:
 
     # --- publishing and peers ---
 
+    eager_peers: int = 3
+    """Of a mesh, so many get a message of another one at once; the rest a moment later, if they lack it still
+    (``forwarding.py``). Our choice; D_high: all at once, as others do."""
+    eager_peers_large: int = 1
+    """The same for messages of idontwant_threshold_bytes and more, of which IDONTWANT tells in time. Our
+    choice."""
     flood_publish: bool = True
     """Send our own messages to every peer of the topic, not only to the mesh. v1.1."""
     publish_wait_s: float = 30.0
@@ -152,6 +158,8 @@ _AT_LEAST_0 = (
 )
 
 _ABOVE_0 = (
+    "eager_peers",
+    "eager_peers_large",
     "heartbeat_interval_s",
     "fanout_ttl_s",
     "seen_ttl_s",

@@ -17,12 +17,10 @@ if TYPE_CHECKING:
     from kontinuum.base.entropy import Rng
     from kontinuum.gossip.entry import Entry
     from kontinuum.gossip.events import Effect
-    from kontinuum.gossip.outbox import Item
     from kontinuum.gossip.params import GossipParams
     from kontinuum.gossip.peer_score import PeerScore
     from kontinuum.gossip.peers import Peer
     from kontinuum.gossip.score_params import PeerScoreThresholds
-    from kontinuum.gossip.topics import Topic
     from kontinuum.identity import PeerId
 
 BACKOFF_SLACK_HEARTBEATS = 2
@@ -86,29 +84,6 @@ class Parts:
         gone = self.mcache.put(entry)
         if gone:
             self.seen.settle(gone)
-
-    def forward(self, topic: Topic, entry: Entry, item: Item) -> None:
-        """Send a message of another one to the mesh, and to those who get everything."""
-        size, source, author, message_id = len(item[1]), entry.source, entry.author, entry.message_id
-        marked, queued = self.marked, 0
-        for peer in topic.mesh or ():
-            box = peer.outbox
-            if peer is source or message_id in box.dont_want or peer.peer_id == author:
-                continue
-            box.forward.append(item)
-            box.bytes += size
-            queued += 1
-            if box.bytes > box.bytes_max:
-                box.shrink()
-            if not box.is_marked:
-                box.is_marked = True
-                marked.append(peer)
-        for peer in topic.always:
-            if peer is not source and peer.peer_id != author and self.may_publish_to(peer):
-                peer.outbox.put_forward(item)
-                queued += 1
-                self.mark(peer)
-        self.counters.messages_queued += queued
 
     def may_publish_to(self, peer: Peer) -> bool:
         """Whether messages go to a peer that is not in the mesh."""

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING
 from kontinuum.base.errors import PeerError
 from kontinuum.gossip.entry import Entry, State
 from kontinuum.gossip.events import Deliver, Message, Validate, Verdict
-from kontinuum.gossip.outbox import FORWARD_AGE_MAX_S
 from kontinuum.messages.pubsub_fields import message_field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from kontinuum.gossip.forwarding import Forwarding
     from kontinuum.gossip.gossiping import Gossiping
     from kontinuum.gossip.parts import Parts
     from kontinuum.gossip.peers import Peer
@@ -60,9 +60,14 @@ class Receiving:
     """Takes messages in."""
 
     def __init__(
-        self, parts: Parts, gossiping: Gossiping, verify: Callable[[Sequence[SignedBytes]], Sequence[bool]]
+        self,
+        parts: Parts,
+        gossiping: Gossiping,
+        forwarding: Forwarding,
+        verify: Callable[[Sequence[SignedBytes]], Sequence[bool]],
     ) -> None:
         self._parts = parts
+        self._forwarding = forwarding
         self._gossiping = gossiping
         self._verify = verify
         self._local = parts.local.multihash
@@ -203,7 +208,9 @@ class Receiving:
             return
         entry.others.append(peer)
         if entry.state is State.VALID:
-            parts.scores.duplicate(peer.peer_id, entry.topic, now - entry.at, now)
+            age_s = now - entry.at
+            parts.scores.duplicate(peer.peer_id, entry.topic, age_s, now)
+            self._forwarding.observe(entry, age_s)
 
     def _author_of(self, message: WireMessage, now: float) -> PeerId | None:
         """Who signed a verified message; ``None`` if the key is nobody's."""
@@ -269,6 +276,6 @@ class Receiving:
         parts.cache(entry)
         topic = parts.topics.joined.get(entry.topic)
         if topic is not None:
-            parts.forward(topic, entry, (now + FORWARD_AGE_MAX_S, entry.field, entry.message_id))
+            self._forwarding.forward(topic, entry, now)
             parts.counters.delivered += 1
             parts.out.append(Deliver(message))

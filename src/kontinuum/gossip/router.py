@@ -14,11 +14,13 @@ Pure:     no I/O or clock; chance is a seedable Rng. Driven by ``kontinuum.gossi
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from kontinuum.base.errors import PeerError
 from kontinuum.gossip import events as ev
 from kontinuum.gossip.exchange import PeerExchange
+from kontinuum.gossip.forwarding import Forwarding
 from kontinuum.gossip.gossiping import Gossiping
 from kontinuum.gossip.meshes import Meshes
 from kontinuum.gossip.outbox import Outbox
@@ -99,8 +101,9 @@ class Router:
             parts, open_record or (lambda _peer, _record: False), record_of or (lambda _peer: b"")
         )
         self._meshes = Meshes(parts, self._exchange)
-        self._gossiping = Gossiping(parts)
-        self._receiving = Receiving(parts, self._gossiping, verify)
+        self._forwarding = Forwarding(parts)
+        self._gossiping = Gossiping(parts, self._forwarding)
+        self._receiving = Receiving(parts, self._gossiping, self._forwarding, verify)
         self._publishing = Publishing(parts, Author(local, sign, unix_ns))
         self._rendezvous = Rendezvous(parts, self._exchange)
         self._direct: dict[PeerId, None] = dict.fromkeys(params.direct_peers)
@@ -152,6 +155,7 @@ class Router:
             self._next_heartbeat = max(self._next_heartbeat + interval_s, now + interval_s / 2)
             self._heartbeat(now)
         self._parts.scores.refresh(now)
+        self._forwarding.handle_timeout(now)
         return self._effects(now)
 
     def next_deadline(self) -> float:
@@ -159,7 +163,9 @@ class Router:
         if self._next_heartbeat is None:
             return 0.0
         refresh = self._parts.scores.next_refresh
-        return self._next_heartbeat if refresh is None else min(self._next_heartbeat, refresh)
+        return min(
+            self._next_heartbeat, self._forwarding.next_deadline(), inf if refresh is None else refresh
+        )
 
     # --- what can be seen from outside ---
 
@@ -295,7 +301,7 @@ class Router:
         if rpc.prune:
             self._meshes.handle_prune(peer, rpc.prune, now)
         if rpc.idontwant:
-            self._gossiping.handle_idontwant(peer, rpc.idontwant)
+            self._gossiping.handle_idontwant(peer, rpc.idontwant, now)
         self._parts.counters.skipped += rpc.skipped
 
     def _take_subscriptions(self, peer: Peer, subscriptions: Sequence[tuple[bool, str]], now: float) -> None:
@@ -382,6 +388,7 @@ class Router:
         self._tick += 1
         parts.counters.heartbeats += 1
         self._exchange.heartbeat()
+        self._forwarding.heartbeat()
         self._receiving.heartbeat(now)
         self._gossiping.begin_heartbeat(self._tick, now)
         self._look_at_peers(now)
