@@ -46,6 +46,10 @@ choice: it could otherwise have them, up to hundreds of kilobytes, for the price
 VIOLATIONS_MAX = 3
 """Streams of a peer that break the framing before it is not listened to any more. Our choice."""
 
+RETURN_S = 10.0
+"""Seconds until a peer that was given up, for it did not read, is spoken to again. Our choice, as between our
+own nodes."""
+
 CODE_PROTOCOL_VIOLATION = 0x1004
 """go-libp2p core/network: the peer broke the protocol."""
 
@@ -117,7 +121,14 @@ class End(Generic[S]):
     stream: S
 
 
-Effect: TypeAlias = Open | Joined[S] | Greet | Read[S] | Left | Refuse[S] | Release[S] | End[S]
+@dataclass(frozen=True, slots=True)
+class Abandon(Generic[S]):
+    """Effect: give our own stream up with all that waits on it."""
+
+    stream: S
+
+
+Effect: TypeAlias = Open | Joined[S] | Greet | Read[S] | Left | Refuse[S] | Release[S] | End[S] | Abandon[S]
 
 
 class _Peer(Generic[S]):
@@ -235,6 +246,15 @@ class PubsubStreams(Generic[S]):
         if now - peer.opened_at >= STEADY_S:
             peer.failures = 0
         return [End(stream), *self._reopen(peer_id, peer, now)]
+
+    def on_unread(self, peer_id: PeerId, now: float) -> list[Effect[S]]:
+        """The peer has read nothing for too long: what waits for it goes, and it is tried again later."""
+        peer = self._peers.get(peer_id)
+        if peer is None or peer.outbound is None:
+            return []
+        stream, peer.outbound = peer.outbound, None
+        peer.open_due = now + RETURN_S
+        return [Abandon(stream), *self._leave(peer_id, peer)]
 
     # --- the peer's stream ---
 
