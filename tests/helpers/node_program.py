@@ -1,10 +1,11 @@
 """A node in a process of its own, with handlers that do what tests need. Ends when its input does.
 
-Its only argument is JSON: the settings, and under ``seed`` the hex seed of its key. The first line that it
-prints says where it is.
+Its only argument is JSON: the settings, under ``seed`` the hex seed of its key, under ``topic`` a topic that
+it is in. The first line that it prints says where it is.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -97,7 +98,7 @@ def add_handlers(node):
 async def main():
     """Run until the input ends."""
     fields = json.loads(sys.argv[1])
-    seed = fields.pop("seed", None)
+    seed, topic = fields.pop("seed", None), fields.pop("topic", None)
     key_pair = None if seed is None else KeyPair.from_seed(bytes.fromhex(seed))
     quiet = {"network": "local", "pow_bits": 0, "listen": "127.0.0.1:0", "peers_wanted": 0, "dht": "off"}
     given = {**quiet, **fields}
@@ -105,7 +106,9 @@ async def main():
         given["data_dir"] = Path(given["data_dir"])
     node = Node(NodeConfig(**given), key_pair=key_pair)
     add_handlers(node)
-    async with node:
+    async with node, contextlib.AsyncExitStack() as stack:
+        if topic is not None:
+            await stack.enter_async_context(node.subscribe(topic))
         told = {"contact": node.contact.to_text(), "port": node.endpoint.local_address[1]}
         sys.stdout.write(json.dumps(told) + "\n")
         sys.stdout.flush()

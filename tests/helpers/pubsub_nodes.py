@@ -6,6 +6,7 @@ import random
 from time import monotonic
 
 from helpers.nodes import eventually, quiet_node
+from kontinuum.gossip.params import GossipParams
 
 TOPIC = "news"
 
@@ -15,7 +16,11 @@ async def nodes(count, **fields):
     """So many nodes that know nobody, and dial whom they are told to."""
     async with contextlib.AsyncExitStack() as stack:
         given = {"handshakes_per_ip_per_s": 1e5, "handshakes_per_ip_burst": 100_000, **fields}
-        yield [await stack.enter_async_context(quiet_node(**given)) for _ in range(count)]
+        made = [await stack.enter_async_context(quiet_node(**given)) for _ in range(count)]
+        try:
+            yield made
+        finally:  # Each may have to wait for peers that are dead.
+            await asyncio.gather(*(node.close() for node in made))
 
 
 async def link(here, there):
@@ -82,7 +87,7 @@ async def listeners(made, topic=TOPIC, **options):
 
 
 async def meshed(made, topic=TOPIC, within_s=10.0):
-    """Wait until each has in its mesh what it can have of those that it is connected to: all, or five."""
+    """Wait until each has in its mesh what it can have of those that it is connected to: all, or D_low."""
     await eventually(lambda: all(is_meshed(node, made, topic) for node in made), within_s)
 
 
@@ -90,7 +95,7 @@ def is_meshed(node, made, topic):
     """Whether a node has as large a mesh as it wants, and knows who else is in the topic."""
     others = {other.peer_id for other in made if other is not node and node.connection(other.peer_id)}
     known = others <= set(node.topic_peers(topic))
-    return known and len(node.pubsub.mesh_peers(topic)) >= min(5, len(others))
+    return known and len(node.pubsub.mesh_peers(topic)) >= min(GossipParams().D_low, len(others))
 
 
 async def all_heard(heard, wanted, within_s=10.0):
