@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from kontinuum.node.dht_metrics import DhtSnapshot
     from kontinuum.node.local_address import LocalAddress
+    from kontinuum.node.pubsub_metrics import PubSubSnapshot
 
 LABELS_MAX = 64
 """Different outcomes of one metric. Our choice: there are some 20 codes; further ones count as ``other``."""
@@ -88,6 +89,9 @@ class NodeSnapshot:
 
     dht: DhtSnapshot | None = None
     """The DHT; ``None`` for a node that takes no part in it."""
+
+    pubsub: PubSubSnapshot | None = None
+    """Topics; ``None`` for a node that has none."""
 
 
 def create_registry(snapshot: Callable[[], NodeSnapshot]) -> CollectorRegistry:
@@ -188,6 +192,10 @@ def _metrics(now: NodeSnapshot) -> Iterator[Metric]:
         from kontinuum.node.dht_metrics import dht_metrics
 
         yield from dht_metrics(now.dht)
+    if now.pubsub is not None:
+        from kontinuum.node.pubsub_metrics import pubsub_metrics
+
+        yield from pubsub_metrics(now.pubsub)
 
 
 def _bounded(counts: Mapping[tuple[str, ...], int]) -> dict[tuple[str, ...], int]:

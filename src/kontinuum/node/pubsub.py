@@ -83,6 +83,8 @@ class NodePubSub:
         self._began = clock.monotonic()
         self._began_ns = max(time_ns(), used_ns + 1)
         self._clock = clock
+        self.thresholds = PeerScoreThresholds()
+        """From which score on a peer gets and gives what."""
         seed = int.from_bytes(SystemEntropy().token(8))
         self.machine = Router(
             key_pair.peer_id,
@@ -99,7 +101,7 @@ class NodePubSub:
                     )
                 )
             ),
-            thresholds=PeerScoreThresholds(),
+            thresholds=self.thresholds,
             rng=Rng(seed),
             sign=partial(ed25519_sign, key_pair.seed),
             verify=self._verify,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from kontinuum.base.errors import MisuseError
 from kontinuum.node.dht_metrics import dht_snapshot
 from kontinuum.node.metrics import NodeSnapshot
+from kontinuum.node.pubsub_metrics import pubsub_snapshot
 
 if TYPE_CHECKING:
     from kontinuum.node.node import Node
@@ -21,6 +22,10 @@ def snapshot(node: Node) -> NodeSnapshot:
         dht = node.dht
     except MisuseError:  # It is off, or the node stops.
         dht = None
+    try:
+        pubsub = node.pubsub
+    except MisuseError:
+        pubsub = None
     return NodeSnapshot(
         uptime_s=figures.uptime_s,
         connections=len(node.endpoint.connections),
@@ -44,4 +49,5 @@ def snapshot(node: Node) -> NodeSnapshot:
         known_peers=figures.known_peers,
         evictions_total=figures.evicted,
         dht=None if dht is None else dht_snapshot(dht),
+        pubsub=None if pubsub is None else pubsub_snapshot(pubsub),
     )
