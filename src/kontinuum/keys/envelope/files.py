@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 
 from kontinuum.base.entropy import Entropy
@@ -112,13 +113,17 @@ def open_file(
 
 
 def seal_runs(
-    sealer: ObjectSealer, runs: Iterator[bytes], new: NewFile, on_progress: Progress | None = None
+    sealer: ObjectSealer,
+    runs: Iterator[bytes | memoryview],
+    new: NewFile,
+    on_progress: Progress | None = None,
 ) -> int:
     """Seal ``runs`` into a new file, header included; return the bytes of content.
 
     Args:
         sealer: Fresh.
-        runs: The content in pieces of RUN_BYTES; only the last one may be shorter, and none is empty.
+        runs: The content in pieces of RUN_BYTES; only the last one may be shorter, and none is empty. Two are
+            looked at at once.
         new: Where to.
         on_progress: Called after each run.
 
@@ -126,7 +131,7 @@ def seal_runs(
         FileUnavailableError: The disk is full or failing.
     """
     done = 0
-    run = next(runs, b"")
+    run: bytes | memoryview = next(runs, b"")
     with _failing(new.path, "write"):
         with OverlappedWriter(new.descriptor, sealer.header_bytes) as writer:
             writer.put([sealer.nonce])
@@ -143,24 +148,25 @@ def seal_runs(
     return done
 
 
-def file_runs(descriptor: int, path: Path, run_bytes: int = RUN_BYTES) -> Iterator[bytes]:
-    """What can be read from a file or pipe, in pieces of ``run_bytes`` and a shorter last one.
+def file_runs(descriptor: int, path: Path) -> Iterator[memoryview]:
+    """What can be read from a file or pipe, in pieces of RUN_BYTES and a shorter last one.
+
+    A piece stays as it is until the one after the next is taken.
 
     Raises:
         FileUnavailableError: It cannot be read.
     """
+    buffers = cycle([memoryview(bytearray(RUN_BYTES)) for _ in range(2)])
     end = False
     while not end:
-        parts: list[bytes] = []
-        left = run_bytes
-        while left and not end:
+        buffer, filled = next(buffers), 0
+        while filled < RUN_BYTES and not end:
             with _failing(path, "read"):
-                part = os.read(descriptor, left)
-            end = not part
-            left -= len(part)
-            parts.append(part)
-        if run := parts[0] if len(parts) == 1 else b"".join(parts):
-            yield run
+                size = os.readv(descriptor, [buffer[filled:]])
+            end = not size
+            filled += size
+        if filled:
+            yield buffer[:filled]
 
 
 def even_runs(chunks: Iterable[bytes]) -> Iterator[bytes]:
