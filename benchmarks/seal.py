@@ -4,9 +4,9 @@
 
 A file of 1 GiB of random bytes in memory (tmpfs) is sealed to two readers and signed, then opened with
 everything verified: the content's hash, its sender, its purpose. Both programs run in processes of their own,
-in turns; a first round, in which the machine gives its memory out, does not count. MB are 10^6 bytes of content;
-the figures are medians. The peak of resident memory is that of our process, both ways. Processor seconds are of
-all threads together; on a machine that is busy with something else they say more than the clock.
+in turns; a first round, in which the machine gives its memory out, does not count. MB are 10^6 bytes of
+content; the figures are medians. The peak of resident memory is that of our process, both ways. Processor
+seconds are of all threads together; on a machine that is busy otherwise they say more than the clock.
 """
 
 import argparse
