@@ -98,8 +98,27 @@ def test_ids_ground_next_to_a_key_from_one_network(caps):
         assert len(honest) == (18 if caps else 0)
 
 
+@pytest.mark.parametrize("known_by", ["identity", "address"])
+def test_one_identity_under_two_hundred_addresses_fills_nothing(known_by):
+    """
+    Two hundred addresses of one peer are one peer; who knew peers by address would know two hundred.
+    """
+    seeds = [ModelPeer(number, 1 << 200 + number) for number in range(3)]
+    names = [99 if known_by == "identity" else 99 + number for number in range(200)]
+    stuffed = [ModelPeer(name, 5, f"20.0.{number}.1") for number, name in enumerate(names)]
+    search = Search(0, seeds, local=b"", settings=SearchSettings(k=3, alpha=3))
+    asked = search.start(0.0)
+    while asked:
+        one = asked.pop(0)
+        asked += search.answered(one.peer_id, stuffed, 0.1)
+
+    assert search.done
+    found = [peer.key for peer in search.closest(3)]
+    assert found == ([5, 1 << 200, 1 << 201] if known_by == "identity" else [5, 5, 5])
+
+
 @pytest.mark.parametrize("addresses", [1, 200])
-def test_one_identity_under_many_addresses_fills_nothing(addresses):
+def test_one_identity_under_many_addresses_is_asked_once(addresses):
     """
     An answer that names one peer again and again names one peer.
     """

@@ -173,6 +173,7 @@ def test_hosts_behind_a_nat_are_clients_and_find_everything():
         Hostile(kind="eclipser", count=10, targets=2),
         Hostile(kind="liar", share=0.1),
         Hostile(kind="silent", share=0.1),
+        Hostile(kind="mute", share=0.3),
         Hostile(kind="slow", share=0.1),
         Hostile(kind="sybil", share=0.2, worked=False),
     ],

@@ -126,7 +126,8 @@ class Commands:
             k=k,
             alpha=parts.adaptation.alpha,
             paths=self._paths,
-            slow_after_s=parts.config.slow_after_s,
+            slow_after_s=parts.patience.slow_after_s,
+            late_after_s=parts.patience.late_after_s,
             prefix_caps=parts.config.defences.prefix_caps,
             peers_max=max(SEARCH_PEERS_MAX, 2 * k),
         )
@@ -134,8 +135,8 @@ class Commands:
         tier_of = self._tier_of if parts.config.tiers else None
         return Search(target, seeds, local=parts.local, settings=settings, tier_of=tier_of)
 
-    def _tier_of(self, peer: Peer) -> int:
-        return self._parts.tiers.tier(peer.ip)
+    def _tier_of(self, peer: Peer, expected_s: float) -> int:
+        return self._parts.tiers.tier(peer.ip, expected_s)
 
     def _around(self) -> Surroundings:
         parts = self._parts

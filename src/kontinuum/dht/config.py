@@ -35,9 +35,6 @@ QUORUM = 3
 """Valid answers, of different peers, before a record that can change counts as found. Our choice
 (docs/dht.md)."""
 
-SLOW_AFTER_S = 1.0
-"""Seconds after which a request frees its place in flight; its late answer still counts. Our choice."""
-
 REQUEST_TIMEOUT_S = 5.0
 """Seconds after which a request has failed. Our choice: half of libp2p's ten, which nobody waits for."""
 
@@ -96,9 +93,10 @@ class DhtConfig:
     """Let k and alpha follow churn and congestion."""
     tiers: bool = True
     """Prefer nearby peers among equally useful ones."""
+    rtt_hints: bool = True
+    """Tell others the round trips to the peers that we name, and use what they tell, as ``rtt_hint`` says."""
     paths: int = PATHS
     quorum: int = QUORUM
-    slow_after_s: float = SLOW_AFTER_S
     request_timeout_s: float = REQUEST_TIMEOUT_S
     refresh_interval_s: float = REFRESH_INTERVAL_S
     store_bytes_max: int = 64 * 2**20
@@ -110,5 +108,5 @@ class DhtConfig:
             raise MisuseError(f"k is {K_MIN} to {K_MAX} and alpha {ALPHA_MIN} to {ALPHA_MAX}")
         if not 1 <= self.paths <= self.k or self.quorum < 1:
             raise MisuseError("paths are 1 to k, and a quorum is at least 1")
-        if not 0 < self.slow_after_s <= self.request_timeout_s:
-            raise MisuseError("slow_after_s is above 0 and at most request_timeout_s")
+        if self.request_timeout_s <= 0:
+            raise MisuseError("request_timeout_s is above 0")

@@ -10,13 +10,17 @@ Pure:     no I/O, clock or randomness.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from kontinuum.dht.rtt_hint import hint_us
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from kontinuum.dht.peer import Peer
     from kontinuum.identity import PeerId
+    from kontinuum.messages.kad import KadPeer
 
 WAITING_MAX = 10
 """Peers in a bucket's replacement cache, as go-ethereum's ``maxReplacements``. One more: the one that came
@@ -32,7 +36,7 @@ NEVER = float("-inf")
 class Entry:
     """What a table knows of one of its peers beyond its contact."""
 
-    __slots__ = ("failed_at", "failures", "peer", "prefix", "rtt_s", "seen_at", "since")
+    __slots__ = ("_named", "failed_at", "failures", "peer", "prefix", "rtt_s", "seen_at", "since")
 
     def __init__(self, peer: Peer, prefix: str | None, now: float) -> None:
         self.peer = peer
@@ -48,6 +52,14 @@ class Entry:
         """Requests in a row that it did not answer."""
         self.failed_at = NEVER
         """When the last of them had failed."""
+        self._named = peer.wire
+
+    def named(self) -> KadPeer:
+        """How replies name it, with a hint of its round trip: the same object until something changes."""
+        hint, wire = hint_us(self.rtt_s), self.peer.wire
+        if self._named.rtt_us != hint or self._named.contact is not wire.contact:
+            self._named = replace(wire, rtt_us=hint) if hint else wire
+        return self._named
 
     def measured(self, rtt_s: float) -> None:
         """Take a round trip into the smoothed one."""

@@ -36,6 +36,7 @@ from kontinuum.dht.refreshing import Refreshing
 from kontinuum.dht.replication import Replication
 from kontinuum.dht.responder import Responder
 from kontinuum.dht.routing_table import RoutingTable
+from kontinuum.dht.rtt_hint import expected_s
 from kontinuum.messages.kad import KadMessage, MessageType
 
 if TYPE_CHECKING:
@@ -61,15 +62,19 @@ UPKEEP_MAX = 16
 class _Request:
     """One request in flight."""
 
-    __slots__ = ("candidate", "operation", "peer", "sent_at")
+    __slots__ = ("candidate", "operation", "peer", "record", "sent_at")
 
-    def __init__(self, peer: Peer, operation: int | None, sent_at: float, *, candidate: bool) -> None:
+    def __init__(
+        self, peer: Peer, operation: int | None, sent_at: float, *, candidate: bool, record: bytes
+    ) -> None:
         self.peer = peer
         self.operation = operation
         """For which operation; ``None`` for pings and stores of upkeep."""
         self.sent_at = sent_at
         self.candidate = candidate
         """The peer is one of those by whom we join."""
+        self.record = record
+        """The key of the record that it is sent for the sake of replication; empty if none."""
 
 
 class _Running:
@@ -316,6 +321,7 @@ class Dht:
             return
         peer, message, at = request.peer, event.message, self._calendar(now)
         self.adaptation.answered(now, event.rtt_s, known=peer.peer_id in self.table)
+        self.parts.patience.answered(now - request.sent_at)
         if (ip := event.ip or peer.ip) is not None:
             self.parts.tiers.observe(ip, event.rtt_s, now)
         if message.sender:
@@ -327,13 +333,17 @@ class Dht:
         self._ping(self._membership.answered(peer, ip, now, event.rtt_s, searched=searched), now)
         if request.candidate:
             self._ask_candidates(self._joining.ended(now), now)
+        if request.record:
+            self._replication.answered(request.peer, request.record, message.refusal, now)
         number = request.operation
         if number is not None and (running := self._running.get(number)) is not None:
             if running.trace:
                 self._step(request, running, event.rtt_s)
             closer, refused = self.parts.admission.check_all(message.closer_peers, at, count_max=K_MAX)
             self.parts.counts["contacts_refused"] += refused
-            self._want(number, running.machine.answered(Arrived(peer, ip, message, closer), now, at), now)
+            hints = expected_s(message.closer_peers, event.rtt_s) if self.config.rtt_hints else None
+            arrived = Arrived(peer, ip, message, closer, hints)
+            self._want(number, running.machine.answered(arrived, now, at), now)
             self._moved(number, now)
 
     def _on_failed(self, event: ev.Failed, now: float) -> None:
@@ -434,8 +444,8 @@ class Dht:
         self._ping(self.table.set_k(self.parts.adaptation.k), now)
         deadline = now + OPERATION_TIMEOUT_S
         self._ping(self._membership.recheck(now), now)
-        if (place := self._refreshing.due(now, self._rng)) is not None:
-            # Numbered below 0, where no command is.
+        while (place := self._refreshing.due(now, self._rng)) is not None:
+            # With nobody to ask each is over at once. Their numbers are below 0, where no command is.
             self._refresh = self._upkeep - 1
             self._run_upkeep(self._commands.find(place, now, deadline), now)
         for key in self._publications.due(now, max(0, UPKEEP_MAX - self._upkeep_running)):
@@ -448,7 +458,7 @@ class Dht:
         self.records.expire(at)
         for key, peer in self._replication.handle_timeout(now):
             if (value := self.records.get(key, at)) is not None:
-                self._ask(peer, self._commands.put_message(key, value), now)
+                self._ask(peer, self._commands.put_message(key, value), now, record=key)
                 self.parts.counts["replicated"] += 1
 
     def _run_upkeep(self, machine: Operation, now: float) -> None:
@@ -510,9 +520,10 @@ class Dht:
         *,
         operation: int | None = None,
         candidate: bool = False,
+        record: bytes = b"",
     ) -> None:
         self._request += 1
-        self._requests[self._request] = _Request(peer, operation, now, candidate=candidate)
+        self._requests[self._request] = _Request(peer, operation, now, candidate=candidate, record=record)
         self._out.append(ev.Ask(self._request, peer, message, self.parts.config.request_timeout_s))
 
     def _effects(self) -> list[Effect]:

@@ -23,7 +23,7 @@ from kontinuum.dht.responder import PLACE_BYTES
 from kontinuum.messages.kad import KadMessage, KadRecord, MessageType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from kontinuum.dht.events import Outcome
@@ -65,15 +65,24 @@ class Surroundings:
 class Arrived:
     """An answer to a request of ours, its contacts verified."""
 
-    __slots__ = ("closer", "ip", "message", "peer")
+    __slots__ = ("closer", "ip", "message", "peer", "rtts_s")
 
-    def __init__(self, peer: Peer, ip: str | None, message: KadMessage, closer: Sequence[Peer]) -> None:
+    def __init__(
+        self,
+        peer: Peer,
+        ip: str | None,
+        message: KadMessage,
+        closer: Sequence[Peer],
+        rtts_s: Mapping[bytes, float] | None = None,
+    ) -> None:
         self.peer = peer
         self.ip = ip
         """Where it came from, if that is known."""
         self.message = message
         self.closer = closer
         """The peers that it names."""
+        self.rtts_s = rtts_s
+        """What round trips to them are to be expected, by their wire ids (``rtt_hint``)."""
 
 
 class Operation:
@@ -86,7 +95,18 @@ class Operation:
         deadline: When it is over at the latest, monotonic seconds.
     """
 
-    __slots__ = ("_around", "_deadline", "_extended", "_message", "_waiting", "outcome", "search", "whole")
+    __slots__ = (
+        "_around",
+        "_deadline",
+        "_extended",
+        "_message",
+        "_searching",
+        "_told_to",
+        "_waiting",
+        "outcome",
+        "search",
+        "whole",
+    )
 
     def __init__(self, search: Search, message: KadMessage, around: Surroundings, deadline: float) -> None:
         self.search = search
@@ -97,8 +117,11 @@ class Operation:
         self._around = around
         self._deadline = deadline
         self._extended = False
-        self._waiting: dict[PeerId, None] | None = None
-        """After the search: who was told something and has not answered."""
+        self._searching = True
+        self._told_to: dict[PeerId, bool] = {}
+        """Who was told something, once, after the search or beside it; whether it is still to answer."""
+        self._waiting = 0
+        """How many of them are."""
 
     def start(self, now: float) -> list[Want]:
         """Whom to ask first."""
@@ -108,26 +131,27 @@ class Operation:
         """A peer answered. ``now`` is for the search, ``at`` for the validity of records."""
         if self.outcome is not None:
             return []
-        peer_id, waiting = arrived.peer.peer_id, self._waiting
-        if waiting is not None:
-            if peer_id not in waiting:
+        peer_id = arrived.peer.peer_id
+        told = self._ends_what_was_told(peer_id, searched=arrived.message.type is MessageType.FIND_NODE)
+        asked: Sequence[Peer] = ()
+        if not told:
+            if not self._searching:
                 return []
-            del waiting[peer_id]
-            enough = self._take(arrived, at)
-            return self._told() if enough or not waiting else []
-        asked = self.search.answered(peer_id, arrived.closer, now, arrived.ip)
+            asked = self.search.answered(peer_id, arrived.closer, now, arrived.ip, rtts_s=arrived.rtts_s)
         if self._take(arrived, at):
             self.search.finish()
-            return self._searched()
-        return self._go_on(asked)
+            return self._told()
+        if self._searching:
+            return self._aside(arrived.peer) + self._go_on(asked)
+        return [] if self._waiting else self._told()
 
     def failed(self, peer: Peer, now: float) -> list[Want]:
         """``peer`` did not answer."""
         if self.outcome is not None:
             return []
-        if self._waiting is None:
-            return self._go_on(self.search.failed(peer.peer_id, now))
-        self._waiting.pop(peer.peer_id, None)
+        told = self._ends_what_was_told(peer.peer_id, searched=True)
+        if self._searching:
+            return [] if told else self._go_on(self.search.failed(peer.peer_id, now))
         return [] if self._waiting else self._told()
 
     def handle_timeout(self, now: float) -> list[Want]:
@@ -137,12 +161,26 @@ class Operation:
         if now >= self._deadline:
             self._end(complete=False)
             return []
-        return [] if self._waiting is not None else self._go_on(self.search.handle_timeout(now))
+        return self._go_on(self.search.handle_timeout(now)) if self._searching else []
 
     def next_deadline(self) -> float:
         """When to be called again."""
-        due = self.search.next_deadline() if self._waiting is None else None
+        due = self.search.next_deadline() if self._searching else None
         return self._deadline if due is None else min(due, self._deadline)
+
+    def _ends_what_was_told(self, peer_id: PeerId, *, searched: bool) -> bool:
+        """Whether it is to what a peer was told that it answers, or fails to; it is waited for no more then.
+
+        During the search it may owe us two answers; ``searched``: this one could be that to the search. Each
+        is counted once, whatever a peer answers to what.
+        """
+        if not self._told_to.get(peer_id):
+            return False
+        if searched and self._searching and self.search.awaits(peer_id):
+            return False
+        self._told_to[peer_id] = False
+        self._waiting -= 1
+        return True
 
     def _go_on(self, asked: Sequence[Peer]) -> list[Want]:
         if self.search.done and not asked:
@@ -151,6 +189,7 @@ class Operation:
                 asked = self.search.extend(radius)
             if self.search.done and not asked:
                 self.whole = True
+                self._searching = False
                 return self._searched()
         message = self._message
         if self._extended:
@@ -161,8 +200,30 @@ class Operation:
 
     def _tell(self, peers: Sequence[Peer], message: KadMessage) -> list[Want]:
         """After the search: send each of them ``message``; :meth:`_told` follows."""
-        self._waiting = {peer.peer_id: None for peer in peers}
-        return [(peer, message) for peer in peers] if peers else self._told()
+        wants = [self._tell_one(peer, message) for peer in peers]
+        return wants if self._waiting else self._told()
+
+    def _tell_one(self, peer: Peer, message: KadMessage) -> Want:
+        self._told_to[peer.peer_id] = True
+        self._waiting += 1
+        return peer, message
+
+    def _aside(self, _peer: Peer) -> list[Want]:
+        """A peer has answered the search: is there something else to ask it meanwhile?"""
+        return []
+
+    def _ask_aside(self, peer: Peer) -> list[Want]:
+        """In an extended search: ask who is near the target what the search is for, before its end.
+
+        It takes seconds to find all who are in the region, and the first few may hold the record.
+        """
+        if not self._extended or not self.search.is_within(peer) or self._has_asked(peer):
+            return []
+        return [self._tell_one(peer, self._message)]
+
+    def _has_asked(self, peer: Peer) -> bool:
+        """It was asked what the search is for."""
+        return peer.peer_id in self._told_to
 
     def _holders(self) -> list[Peer]:
         """Who should hold a record of the target."""
@@ -273,11 +334,16 @@ class GetOperation(Operation):
         paths = {self.search.trace(peer.peer_id)[1] for peer in near}
         return len(near) >= self._quorum and len(paths) >= self._paths
 
+    def _aside(self, peer: Peer) -> list[Want]:
+        return self._ask_aside(peer)
+
     def _searched(self) -> list[Want]:
-        if not self._extended or self._answers:
+        if not self._extended:
             return self._told()
-        asked = self._stale
-        return self._tell([peer for peer in self._holders() if peer.peer_id not in asked], self._message)
+        return self._tell([peer for peer in self._holders() if not self._has_asked(peer)], self._message)
+
+    def _has_asked(self, peer: Peer) -> bool:
+        return peer.peer_id in self._stale or peer.peer_id in self._answers or super()._has_asked(peer)
 
     def _told(self) -> list[Want]:
         self._end(complete=True)
@@ -328,7 +394,7 @@ class PutOperation(Operation):
 
     def _take(self, arrived: Arrived, _at: datetime) -> bool:
         message, peer_id = arrived.message, arrived.peer.peer_id
-        if self._waiting is not None and message.type is self._store.type:
+        if not self._searching and message.type is self._store.type:
             if message.refusal == Refusal.NONE:
                 self.kept.append(peer_id)
             else:
@@ -388,12 +454,16 @@ class FindProvidersOperation(Operation):
         # One who names twenty strangers must not end the search: nothing but others shows that they provide.
         return self._near >= self._quorum and len(self._providers) >= self._count
 
+    def _aside(self, peer: Peer) -> list[Want]:
+        return self._ask_aside(peer)
+
     def _searched(self) -> list[Want]:
-        if not self._extended or self._providers:
+        if not self._extended:
             return self._told()
-        return self._tell(
-            [peer for peer in self._holders() if peer.peer_id not in self._asked], self._message
-        )
+        return self._tell([peer for peer in self._holders() if not self._has_asked(peer)], self._message)
+
+    def _has_asked(self, peer: Peer) -> bool:
+        return peer.peer_id in self._asked or super()._has_asked(peer)
 
     def _end(self, *, complete: bool) -> None:
         named = self._named

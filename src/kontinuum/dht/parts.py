@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kontinuum.dht.density import Density
+from kontinuum.dht.patience import Patience
 from kontinuum.dht.tiers import Tiers
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Parts:
     records: Records
     adaptation: Adaptation
     tiers: Tiers = field(default_factory=Tiers)
+    patience: Patience = field(default_factory=Patience)
     density: Density = field(default_factory=Density)
     counts: Counter[str] = field(default_factory=Counter)
     """What happened since the start, by name."""

@@ -4,18 +4,24 @@ A peer that comes close to records of ours is given them, and when a holder dies
 place; the few holders nearest to a key see to that. What nobody has refreshed for an hour is sent once more
 to those who should hold it, by whoever notices first: the others see that it was done.
 
+A receiver takes so much from one sender and no more (``records.quotas``), so each is sent no more at a time
+than it takes from us; what it puts off is sent again later, and one that takes nothing more is left alone
+for a while: the other holders have shares of their own there, and so has the owner.
+
 Source: Maymounkov and Mazières, "Kademlia", IPTPS 2002, section 2.5 (who re-publishes, and who need not).
-Bounds:   QUEUE_MAX things to send; STORES_PER_TURN of them at a time.
-Trust:    only records that we hold, which were validated.
+Bounds:   QUEUE_MAX things to send; STORES_PER_TURN of them at a time, and to each receiver BURST at once and
+          PACE_PER_S from then on. Receivers are peers of our table.
+Trust:    only records that we hold, which were validated. A receiver that refuses costs itself the records.
 Pure:     no I/O, clock or randomness.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
-from kontinuum.dht.keys import key_of
+from kontinuum.dht.events import Refusal
+from kontinuum.dht.keys import MAX_DISTANCE, key_of
+from kontinuum.dht.records.quotas import PUTS_BURST_PEER, PUTS_PER_S_PEER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
     from kontinuum.dht.keys import KadKey
     from kontinuum.dht.parts import Parts
     from kontinuum.dht.peer import Peer
+    from kontinuum.identity import PeerId
 
 REPLICATE_AFTER_S = 3600.0
 """Seconds without a store after which a holder sends a record to the others once more. Kademlia 2002,
@@ -46,7 +53,52 @@ LOOK_EVERY_S = 60.0
 """Seconds between two looks for records that nobody has refreshed. Our choice."""
 
 QUEUE_MAX = 65_536
-"""Things to send that may wait; beyond it the oldest is forgotten until the hourly look. Our choice."""
+"""Things to send that may wait; one more is left to the hourly look. Our choice."""
+
+BURST = PUTS_BURST_PEER // 2
+"""Records that one receiver is sent at once. Our choice: half of what it takes, the rest is for our own."""
+
+PACE_PER_S = PUTS_PER_S_PEER / 2
+"""Records a second that one receiver is sent after that. Our choice, likewise."""
+
+BUSY_PAUSE_S = 60.0
+"""Seconds for which a receiver is left alone that says that we send too fast. Our choice: sixty more are then
+welcome."""
+
+REFUSALS_MAX = 3
+"""Refusals one after the other for want of room, after which a receiver is not sent what waits for it. Our
+choice: the first may be about one large record."""
+
+
+class _Receiver:
+    """What one peer is to be sent."""
+
+    __slots__ = ("free_at", "full_at", "keys", "peer", "refusals")
+
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self.keys: dict[bytes, None] = {}
+        self.full_at = 0.0
+        """When it may be sent a whole burst again."""
+        self.free_at = 0.0
+        """When it may be sent the next one."""
+        self.refusals = 0
+        """One after the other, for want of room."""
+
+    def take(self, count: int, now: float) -> list[bytes]:
+        """At most ``count`` keys that may be sent now."""
+        taken: list[bytes] = []
+        while self.keys and len(taken) < count and self.free_at <= now:
+            key = next(iter(self.keys))
+            del self.keys[key]
+            taken.append(key)
+            self.full_at = max(self.full_at, now) + 1 / PACE_PER_S
+            self.free_at = self.full_at - (BURST - 1) / PACE_PER_S
+        return taken
+
+    def is_idle(self, now: float) -> bool:
+        """There is nothing to be remembered of it."""
+        return not self.keys and max(self.full_at, self.free_at) <= now
 
 
 class Replication:
@@ -57,7 +109,8 @@ class Replication:
         self._table = parts.table
         self._records = parts.records
         self._adaptation = parts.adaptation
-        self._queue: deque[tuple[bytes, Peer]] = deque(maxlen=QUEUE_MAX)
+        self._receivers: dict[PeerId, _Receiver] = {}
+        self._queued = 0
         self._settled = False
         """Before that everybody whom we know seems to be close to everything that we hold."""
         self._look_at = 0.0
@@ -84,6 +137,8 @@ class Replication:
 
     def left(self, peer: Peer, now: float) -> None:
         """``peer`` is gone: who takes what it held?"""
+        if (receiver := self._receivers.pop(peer.peer_id, None)) is not None:
+            self._queued -= len(receiver.keys)
         doubtful = self._table.doubtful()
         for key, place in self._held_around(peer):
             closest = self._table.closest(place, self._k)
@@ -103,9 +158,32 @@ class Replication:
                 self._refresh(now)
         if self._turn_at is None or now < self._turn_at:
             return []
-        due = [self._queue.popleft() for _ in range(min(STORES_PER_TURN, len(self._queue)))]
-        self._turn_at = now + TURN_S if self._queue else None
+        due: list[tuple[bytes, Peer]] = []
+        for peer_id, receiver in list(self._receivers.items()):
+            due += ((key, receiver.peer) for key in receiver.take(STORES_PER_TURN - len(due), now))
+            if receiver.is_idle(now):
+                del self._receivers[peer_id]
+        self._queued -= len(due)
+        self._wait(now)
         return due
+
+    def answered(self, peer: Peer, key: bytes, refusal: int, now: float) -> None:
+        """``peer`` was sent that record, and keeps it or says why not."""
+        receiver = self._receivers.get(peer.peer_id)
+        if receiver is None:
+            return
+        if refusal == Refusal.BUSY:
+            receiver.free_at = now + BUSY_PAUSE_S
+            self._send(key, (peer,), now)
+        elif refusal in (Refusal.QUOTA, Refusal.FULL, Refusal.NOT_SERVING):
+            receiver.refusals += 1
+            if receiver.refusals >= REFUSALS_MAX:
+                receiver.refusals = 0
+                receiver.free_at = now + REPLICATE_AFTER_S
+                self._queued -= len(receiver.keys)
+                receiver.keys.clear()
+        else:
+            receiver.refusals = 0
 
     def next_deadline(self) -> float | None:
         """When to be called again; ``None`` while there is nothing to keep."""
@@ -114,14 +192,14 @@ class Replication:
         return self._look_at if self._records else None
 
     def _refresh(self, now: float) -> None:
-        for key, place in self._held():
-            received = self._records.received_at(key)
-            if received is not None and now - received >= REPLICATE_AFTER_S:
-                self._records.touch(key, now)
-                self._send(key, self._table.closest(place, self._k), now)
+        old = now - REPLICATE_AFTER_S
+        for key in [key for key in self._records.keys() if self._is_older(key, old)]:  # noqa: SIM118 -- no dict
+            self._records.touch(key, now)
+            self._send(key, self._table.closest(key_of(key), self._k), now)
 
-    def _held(self) -> Iterable[tuple[bytes, KadKey]]:
-        return [(key, key_of(key)) for key in self._records.keys()]  # noqa: SIM118 -- not a dict
+    def _is_older(self, key: bytes, old: float) -> bool:
+        received = self._records.received_at(key)
+        return received is not None and received <= old
 
     def _held_around(self, peer: Peer) -> list[tuple[bytes, KadKey]]:
         """Records that ``peer`` may have to hold: a cheap look before the exact one."""
@@ -129,10 +207,10 @@ class Replication:
             return []
         neighbours = self._table.closest(self._local, self._k)
         if len(neighbours) < self._k:
-            return list(self._held())
+            return self._records.around(peer.key, MAX_DISTANCE)
         # As far from the key as our k-th neighbour is from us, with some room since density varies.
         radius = NEAR_FACTOR * (self._local ^ neighbours[-1].key)
-        return [(key, place) for key, place in self._held() if place ^ peer.key <= radius]
+        return self._records.around(peer.key, min(radius, MAX_DISTANCE))
 
     def _responsible(self, place: KadKey, closest: list[Peer], without: Peer | None = None) -> bool:
         ours = place ^ self._local
@@ -140,6 +218,17 @@ class Replication:
         return nearer < RESPONSIBLE
 
     def _send(self, key: bytes, peers: Iterable[Peer], now: float) -> None:
-        self._queue.extend((key, peer) for peer in peers)
-        if self._turn_at is None:
-            self._turn_at = now + TURN_S
+        for peer in peers:
+            if self._queued >= QUEUE_MAX:
+                return
+            receiver = self._receivers.get(peer.peer_id)
+            if receiver is None:
+                receiver = self._receivers[peer.peer_id] = _Receiver(peer)
+            self._queued += key not in receiver.keys
+            receiver.keys[key] = None
+        self._turn_at = now + TURN_S if self._turn_at is None else min(self._turn_at, now + TURN_S)
+
+    def _wait(self, now: float) -> None:
+        """Set the time of the next turn: when somebody may be sent something."""
+        free = [receiver.free_at for receiver in self._receivers.values() if receiver.keys]
+        self._turn_at = max(now + TURN_S, min(free)) if free else None

@@ -112,9 +112,10 @@ class Responder:
         return KadMessage(MessageType.PING, sender=self.own_contact)
 
     def _closer(self, request: Request) -> tuple[KadPeer, ...]:
-        k = self._parts.adaptation.k
-        closest = self._parts.table.closest(target_of(request.message), k + 1)
-        return tuple([peer.wire for peer in closest if peer.peer_id != request.sender][:k])
+        k, table = self._parts.adaptation.k, self._parts.table
+        closest = table.closest(target_of(request.message), k + 1)
+        peers = [peer for peer in closest if peer.peer_id != request.sender][:k]
+        return table.named(peers) if self._parts.config.rtt_hints else tuple([peer.wire for peer in peers])
 
     def _put(self, request: Request, at: datetime, now: float) -> KadMessage:
         message, record = request.message, request.message.record

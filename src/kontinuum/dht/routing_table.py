@@ -24,11 +24,12 @@ from kontinuum.dht.keys import KEY_BITS, KadKey, bucket_index, key_of_peer
 from kontinuum.dht.prefixes import cap_prefix, provider_prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from kontinuum.base.entropy import Rng
     from kontinuum.dht.peer import Peer
     from kontinuum.identity import PeerId
+    from kontinuum.messages.kad import KadPeer
 
 PREFIX_BUCKET_MAX = 2
 """Peers of one /24 or /48 in a bucket, as go-ethereum's ``bucketIPLimit``. One more is refused."""
@@ -199,6 +200,11 @@ class RoutingTable:
         found.sort(key=lambda peer: peer.key ^ target)
         del found[count:]
         return found
+
+    def named(self, peers: Iterable[Peer]) -> tuple[KadPeer, ...]:
+        """How replies name these peers of the table: with the round trips that we have measured."""
+        entries = self._entries
+        return tuple([entries[peer.peer_id].named() for peer in peers])
 
     def offer(self, peer: Peer, ip: str | None, now: float) -> Offered:
         """Take a peer in that was verified and has just answered.

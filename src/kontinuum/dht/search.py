@@ -23,7 +23,8 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from kontinuum.base.errors import MisuseError
-from kontinuum.dht.config import ALPHA, SLOW_AFTER_S, K
+from kontinuum.dht.config import ALPHA, K
+from kontinuum.dht.patience import LATE_MAX_S, SLOW_SHARE
 from kontinuum.dht.prefixes import cap_prefix
 from kontinuum.dht.search_path import (
     ANSWERED,
@@ -32,13 +33,14 @@ from kontinuum.dht.search_path import (
     NEW,
     PREFIX_PEERS_MAX,
     SLOW,
+    UNDER_WAY,
     WAITING,
     Candidate,
     Path,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from kontinuum.dht.keys import KadKey
     from kontinuum.dht.peer import Peer
@@ -52,11 +54,6 @@ asks nobody more."""
 EXTENDED_REQUESTS_MAX = 400
 """Requests of an extended search on top. Our choice: twice what a hundred ids ground next to a key make of it
 (docs/dht.md). At the limit it ends with those who answered."""
-
-LATE_AFTER_S = 2.0
-"""Seconds after which the end of a search does not wait for an answer any more, unless there is none at all.
-Our choice: several round trips around the world and a handshake. To wait for the time-out of each dead peer
-instead takes twice as long and finds nobody more (docs/dht.md)."""
 
 SHELLS = 4
 """Parts of a region that an extended search looks into, each half as large as the one before. What is
@@ -74,9 +71,11 @@ class SearchSettings:
     k: int = K
     alpha: int = ALPHA
     paths: int = 1
-    slow_after_s: float = SLOW_AFTER_S
-    late_after_s: float = LATE_AFTER_S
-    """Has no effect before ``slow_after_s``."""
+    slow_after_s: float = LATE_MAX_S * SLOW_SHARE
+    """Seconds after which a request frees its place in flight."""
+    late_after_s: float = LATE_MAX_S
+    """Seconds after which the end does not wait for an answer any more; the peer at the target itself is
+    waited for LATE_MAX_S in any case. Has no effect before ``slow_after_s``."""
     prefix_caps: bool = True
     """Count at most PREFIX_PEERS_MAX peers of one network among the closest, and look for others instead."""
     peers_max: int = SEARCH_PEERS_MAX
@@ -100,7 +99,8 @@ class Search:
         seeds: Peers of our own table.
         local: Who we are: never asked.
         settings: The numbers.
-        tier_of: Says how far away in time a peer is, 0 for the fastest; without it distance alone counts.
+        tier_of: Says how far away in time a peer is, 0 for the fastest, given the peer and the seconds of
+            round trip that others let expect (0 for none); without it distance alone counts.
     """
 
     __slots__ = (
@@ -109,6 +109,7 @@ class Search:
         "_asked",
         "_core",
         "_extra",
+        "_last",
         "_local",
         "_now",
         "_past",
@@ -133,7 +134,7 @@ class Search:
         *,
         local: PeerId,
         settings: SearchSettings,
-        tier_of: Callable[[Peer], int] | None = None,
+        tier_of: Callable[[Peer, float], int] | None = None,
     ) -> None:
         self.target = target
         self.place = target
@@ -172,9 +173,23 @@ class Search:
         return self._advance(now)
 
     def answered(
-        self, peer_id: PeerId, closer: Sequence[Peer], now: float, ip: str | None = None
+        self,
+        peer_id: PeerId,
+        closer: Sequence[Peer],
+        now: float,
+        ip: str | None = None,
+        *,
+        rtts_s: Mapping[bytes, float] | None = None,
     ) -> list[Peer]:
-        """A peer answered and named others. ``ip`` is where it was seen, if that is known."""
+        """A peer answered and named others.
+
+        Args:
+            peer_id: Who.
+            closer: Whom it named.
+            now: Monotonic seconds.
+            ip: Where it was seen, if that is known.
+            rtts_s: What round trips to those named its answer lets expect, by their wire ids.
+        """
         asked = self._asked.get(peer_id)
         in_time = asked is not None and asked.state == WAITING
         candidate = self._ended(peer_id, ANSWERED)
@@ -191,7 +206,7 @@ class Search:
             closer = sorted(closer, key=lambda peer: peer.key ^ place)[: self._settings.k]
         path = self._paths[candidate.path]
         nearest = path.distances[:1]
-        self._learn(path, closer, peer_id, candidate.hop + 1)
+        self._learn(path, closer, peer_id, candidate.hop + 1, rtts_s)
         path.barren = path.barren + 1 if path.distances[:1] == nearest else 0
         self._widen(path)
         return self._advance(now, path if in_time else None)
@@ -211,8 +226,10 @@ class Search:
         while (first := _first(self._waiting, WAITING)) is not None and first.asked_at + slow_after_s <= now:
             first.state = SLOW
             self._paths[first.path].in_flight -= 1
-            self._slow.append(first)
+            (self._slow if first.distance else self._last).append(first)
         while (first := _first(self._slow, SLOW)) is not None and first.asked_at + late_after_s <= now:
+            first.state = LATE
+        while (first := _first(self._last, SLOW)) is not None and first.asked_at + LATE_MAX_S <= now:
             first.state = LATE
         return self._advance(now)
 
@@ -220,11 +237,24 @@ class Search:
         """When :meth:`handle_timeout` wants to be called."""
         if self.done:
             return None
-        waiting, slow = _first(self._waiting, WAITING), _first(self._slow, SLOW)
-        slow_at = inf if waiting is None else waiting.asked_at + self._settings.slow_after_s
-        late_at = inf if slow is None else slow.asked_at + self._settings.late_after_s
-        due = min(slow_at, late_at)
+        due = min(
+            inf if first is None else first.asked_at + after_s
+            for first, after_s in (
+                (_first(self._waiting, WAITING), self._settings.slow_after_s),
+                (_first(self._slow, SLOW), self._settings.late_after_s),
+                (_first(self._last, SLOW), LATE_MAX_S),
+            )
+        )
         return None if due == inf else due
+
+    def awaits(self, peer_id: PeerId) -> bool:
+        """That peer was asked, and has neither answered nor failed."""
+        asked = self._asked.get(peer_id) or self._past.get(peer_id)
+        return asked is not None and asked.state in UNDER_WAY
+
+    def is_within(self, peer: Peer) -> bool:
+        """It is in the region of an extended search."""
+        return peer.key ^ self.target <= self._radius
 
     def closest(self, count: int) -> list[Peer]:
         """Those that answered, nearest to the target first, at most ``count``."""
@@ -283,9 +313,11 @@ class Search:
         self._waiting: deque[Candidate] = deque()
         """Those asked, the first first; who has answered meanwhile is skipped."""
         self._slow: deque[Candidate] = deque()
+        self._last: deque[Candidate] = deque()
+        """The peer whose key is the place itself, if it is slow: who is looked for is waited for longest."""
         self._paths = [Path(index, self._settings.peers_max) for index in range(self._settings.paths)]
         first = self._paths[0]
-        self._learn(first, peers, None, 1)
+        self._learn(first, peers, None, 1, None)
         for path in self._paths[1:]:
             path.begin_with(first)
         for path in self._paths:
@@ -304,20 +336,31 @@ class Search:
         self._begin(list(known.values()))
 
     def _ended(self, peer_id: PeerId, state: int) -> Candidate | None:
-        """Note how a request ended, once, if there was one."""
+        """Note how a request ended, once, if there was one: for this place or for one before."""
         candidate = self._asked.get(peer_id)
-        if candidate is None or self.done or candidate.state not in (WAITING, SLOW, LATE):
+        present = candidate is not None
+        if candidate is None:
+            candidate = self._past.get(peer_id)
+        if candidate is None or self.done or candidate.state not in UNDER_WAY:
             return None
-        if candidate.state == WAITING:
+        if candidate.state == WAITING and present:
             self._paths[candidate.path].in_flight -= 1
         candidate.state = state
         return candidate
 
-    def _learn(self, path: Path, peers: Sequence[Peer], via: PeerId | None, hop: int) -> None:
+    def _learn(
+        self,
+        path: Path,
+        peers: Sequence[Peer],
+        via: PeerId | None,
+        hop: int,
+        rtts_s: Mapping[bytes, float] | None,
+    ) -> None:
         if path.closed:
             return
         place, target, core = self.place, self.target, self._core
-        known, distances, asked, local = path.known, path.distances, self._asked, self._local
+        known, distances, local = path.known, path.distances, self._local
+        asked, past = self._asked, self._past
         capped, peers_max = self._settings.prefix_caps, path.peers_max
         for peer in peers:
             peer_id = peer.peer_id
@@ -332,8 +375,12 @@ class Search:
                 continue
             candidate = asked.get(peer_id)
             if candidate is None:
+                if past and (before := past.get(peer_id)) is not None and before.state in UNDER_WAY:
+                    continue  # It is still to answer for the place before; one question at a time.
                 prefix = cap_prefix(peer.ip) if capped and peer.ip is not None else None
                 candidate = Candidate(peer, distance, via, hop, prefix)
+                if rtts_s:
+                    candidate.rtt_s = rtts_s.get(peer.wire.peer_id, 0.0)
             elif candidate.state == FAILED:
                 continue
             path.add(candidate, at)
@@ -430,7 +477,7 @@ class Search:
                 if candidate.distance >= limit:
                     break
                 if candidate.tier < 0:
-                    candidate.tier = self._tier_of(candidate.peer)
+                    candidate.tier = self._tier_of(candidate.peer, candidate.rtt_s)
                 if candidate.state == NEW and candidate.tier < fresh[best].tier:
                     best = at
         return fresh.pop(best)

@@ -16,6 +16,9 @@ NEW, WAITING, SLOW, LATE, ANSWERED, FAILED = range(6)
 """Not asked; asked a moment ago; so long ago that somebody else is asked meanwhile; so long ago that the end
 does not wait for it; and the two ends."""
 
+UNDER_WAY = (WAITING, SLOW, LATE)
+"""Asked, and not ended."""
+
 PREFIX_PEERS_MAX = 2
 """Peers of one /24 or /48 that count among the closest. Our choice: go-libp2p allows two in a bucket."""
 
@@ -23,7 +26,7 @@ PREFIX_PEERS_MAX = 2
 class Candidate:
     """A peer that a path has heard of."""
 
-    __slots__ = ("asked_at", "distance", "hop", "path", "peer", "prefix", "state", "tier", "via")
+    __slots__ = ("asked_at", "distance", "hop", "path", "peer", "prefix", "rtt_s", "state", "tier", "via")
 
     def __init__(self, peer: Peer, distance: int, via: PeerId | None, hop: int, prefix: str | None) -> None:
         self.peer = peer
@@ -39,6 +42,8 @@ class Candidate:
         self.asked_at = 0.0
         self.tier = -1
         """Unknown until two candidates are compared by it."""
+        self.rtt_s = 0.0
+        """What round trip whoever named it first lets expect; 0 if nothing."""
 
 
 class Path:

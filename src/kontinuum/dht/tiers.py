@@ -91,10 +91,20 @@ class Tiers:
         self._rtts[prefix] = rtt_s if known is None else known + RTT_GAIN * (rtt_s - known)
         self.refresh(now)
 
-    def tier(self, ip: str | None) -> int:
-        """The tier of an address, 0 the fastest; of none, or of an unknown network, the middle one."""
+    def tier(self, ip: str | None, expected_s: float = 0.0) -> int:
+        """The tier of an address, 0 the fastest.
+
+        Args:
+            ip: The address, if there is one.
+            expected_s: The round trip that others let expect (``rtt_hint``), 0 for none. It counts only for
+                networks to which we have measured nothing; without it these are in the middle tier.
+        """
         rtt_s = None if ip is None else self._rtts.get(latency_prefix(ip))
-        return len(self) // 2 if rtt_s is None else bisect_left(self._borders, rtt_s)
+        if rtt_s is None:
+            if not expected_s:
+                return len(self) // 2
+            rtt_s = expected_s
+        return bisect_left(self._borders, rtt_s)
 
     def refresh(self, now: float) -> None:
         """Cluster anew if it is time for it. :meth:`observe` does this itself."""

@@ -7,6 +7,10 @@ Source:  "ipfs": Trautwein et al., "Design and Evaluation of IPFS", SIGCOMM 2022
          "filesharing": Stutzbach and Rejaie, "Understanding Churn in Peer-to-Peer Networks", IMC 2006,
          section 5: Weibull fits session times best (BitTorrent, Red Hat: shape 0.59, scale 41 minutes).
          "exponential": no measurement; what analyses assume, median 60 minutes.
+Second-hand: of both papers only the abstracts could be read while this was written (that session times are
+         not exponential, that most of those online stay long while others come and go quickly, and that
+         sessions of one peer are correlated); the shares of section 5.3 and the parameters of section 5 are
+         from summaries. What follows from them is heavy churn of that kind, not the churn of that network.
 Differs: session times of one host are drawn anew each time; the paper finds some correlation.
 Pure:    no I/O or clock.
 """

@@ -2,9 +2,11 @@
 
 Source:  round trips: IBM Cloud, "Network latency dashboards", table "Inter-region latency", 8 November to
          7 December 2025 (github.com/ibm-cloud-docs/vpc, _include-segments/network-latency.md): means of 30
-         days between data centres; each pair was measured from both sides, we take the mean of the two.
+         days between data centres, not medians, and so some above what most packets take; each pair was
+         measured from both sides, we take the mean of the two.
          Shares: Trautwein et al., "Design and Evaluation of IPFS", SIGCOMM 2022, section 5.1: peers by
          country (United States 28.5 %, China 24.2 %, France 8.3 %, Taiwan 7.2 %, South Korea 6.7 %, others).
+         The shares are from a summary of that paper and were not checked against its text.
 Differs: countries are counted to the nearest region that was measured, China, Taiwan and Korea to Osaka and
          Tokyo.
 Pure:    no I/O, clock or randomness.

@@ -27,7 +27,7 @@ NODES_MAX = 1_000_000
 DURATION_MAX_S = 30 * 86400.0
 """Simulated seconds of a scenario. Our choice."""
 
-HOSTILE_KINDS = ("sybil", "ground", "poisoner", "flooder", "eclipser", "liar", "silent", "slow")
+HOSTILE_KINDS = ("sybil", "ground", "poisoner", "flooder", "eclipser", "liar", "silent", "mute", "slow")
 """Behaviours, see ``kontinuum.sim.hostile``."""
 
 FAULT_KINDS = ("crash", "restart", "leave", "move", "skew")
@@ -152,6 +152,7 @@ class DhtSettings:
     quorum: int = field(default=QUORUM, metadata={"minimum": 1, "maximum": K_MAX})
     adaptive: bool = True
     tiers: bool = True
+    rtt_hints: bool = True
     refresh_interval_s: float = _number(1800.0, 10, 86400)
     store_bytes_max: int = field(default=64 * 2**20, metadata={"minimum": 1024, "maximum": 2**40})
 

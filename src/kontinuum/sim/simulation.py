@@ -310,6 +310,7 @@ class Simulation:
             alpha=dht.alpha,
             adaptive=dht.adaptive,
             tiers=dht.tiers,
+            rtt_hints=dht.rtt_hints,
             paths=dht.paths,
             quorum=dht.quorum,
             refresh_interval_s=dht.refresh_interval_s,

@@ -1,9 +1,9 @@
 """Tables as a network has them that has run for long.
 
-Every bucket holds k random nodes of its part of the key space, or all of them; round trips to some networks
-are known; some lookups have told how large the network is; the next looks around are spread over their
-interval. Nodes that share a first part of their keys stand together in the directory, so each bucket is a
-slice of it.
+Every bucket holds k random nodes of its part of the key space, or all of them; round trips to these nodes
+and to some networks are known; some lookups have told how large the network is; the next looks around are
+spread over their interval. Nodes that share a first part of their keys stand together in the directory, so
+each bucket is a slice of it.
 
 Differs: a network that really ran for hours prefers its oldest nodes; here all are equally old.
 Pure:    no I/O or clock.
@@ -97,6 +97,8 @@ class Warm:
                 other = self._directory.at(place)
                 if not isinstance(table.offer(other.peer, other.ip, now), Inserted):
                     continue
+                if (entry := table.get(other.peer.peer_id)) is not None:
+                    entry.measured(_rtt_s(host, other))
                 prefix = latency_prefix(other.ip)
                 if len(networks) < NETWORKS_KNOWN_MAX and prefix not in networks:
                     networks.add(prefix)

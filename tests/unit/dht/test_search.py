@@ -6,6 +6,7 @@ import pytest
 
 from helpers.dht_peers import ip_of, peers, placed
 from kontinuum.base.errors import MisuseError
+from kontinuum.dht.patience import LATE_MAX_S
 from kontinuum.dht.search import EXTENDED_REQUESTS_MAX, PREFIX_PEERS_MAX, Search, SearchSettings
 
 ALL = peers(60)
@@ -264,7 +265,7 @@ def test_among_equally_near_peers_the_faster_tier_is_asked_first():
     """
     seeds = [at(0b1000), at(0b1010), at(0b110000), at(0b1000000)]
     tiers = {0b1000: 2, 0b1010: 1, 0b110000: 0, 0b1000000: 0}
-    search = searching(seeds, alpha=2, tier_of=lambda peer: tiers[peer.key])
+    search = searching(seeds, alpha=2, tier_of=lambda peer, _expected_s: tiers[peer.key])
     plain = searching(seeds, alpha=2)
 
     assert keys(search.start(0.0)) == [0b110000, 0b1010]
@@ -401,6 +402,61 @@ def test_an_extended_search_has_a_bound_of_its_own():
         nearer = placed(number, search.place ^ (1 << 99 >> number // 10) + number)
         wanted += search.answered(peer.peer_id, [nearer], 0.2)
         assert search.requests <= 1 + EXTENDED_REQUESTS_MAX
+
+
+def moved_on():
+    """An extended search at its second place, for which 0x300 is asked; 0x900 is late for the first one."""
+    search = searching([at(1), at(0x900), at(0x300)], k=1, alpha=1)
+    search.start(0.0)
+    search.answered(at(1).peer_id, [], 0.1)
+    (late,) = search.extend(0xFF)
+    assert late.key == 0x300
+    search.handle_timeout(0.1 + LATE_MAX_S)
+    search.answered(at(0x900).peer_id, [], 2.2)
+    return search
+
+
+def test_a_late_answer_counts_after_the_search_has_moved_on():
+    """
+    Whoever was too slow for one place of an extended search is found all the same, with those it names.
+    """
+    search = moved_on()
+    assert search.place != 0x80
+    assert at(0x300) not in search.closest(9)
+
+    assert search.answered(at(0x300).peer_id, [at(0x41)], 2.3) == []
+    assert 0x300 in keys(search.closest(9))
+    assert search.answered(at(0x300).peer_id, [at(0x40)], 2.3) == [], "and once only"
+    assert keys(search.answered(at(0x900).peer_id, [], 2.4)) == [0x41]
+
+
+def test_who_owes_an_answer_is_not_asked_again():
+    """
+    One question at a time: its answer could not be told from that to the next one.
+    """
+    search = moved_on()
+    assert search.awaits(at(0x300).peer_id)
+
+    asked = search.answered(at(0x900).peer_id, [at(0x300)], 2.3)
+    assert 0x300 not in keys(asked)
+
+
+def test_who_is_looked_for_is_waited_for_longest():
+    """
+    A short patience passes over a peer on the way, not over the one at the target itself.
+    """
+    wanted = at(0, 77)
+    search = searching([wanted, at(1), at(2)], k=2, alpha=3, slow_after_s=0.3, late_after_s=0.5)
+    search.start(0.0)
+    assert keys(search.handle_timeout(0.3)) == [2]
+    search.answered(at(2).peer_id, [], 0.4)
+    search.handle_timeout(0.5)
+    assert not search.done
+    assert search.next_deadline() == LATE_MAX_S
+
+    search.answered(wanted.peer_id, [], 1.9)
+    assert search.done
+    assert keys(search.closest(2)) == [0, 2]
 
 
 def test_senseless_settings_are_refused():

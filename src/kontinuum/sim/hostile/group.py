@@ -9,6 +9,7 @@ Pure:   no I/O or clock.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kontinuum.dht.responder import target_of
@@ -37,13 +38,21 @@ ACCESS_MS = 1.0
 class HostileHost(Host):
     """One identity of an attacker. What it does its group decides."""
 
-    __slots__ = ("_request", "group")
+    __slots__ = ("_praised", "_request", "group")
 
     def __init__(self, group: Group, identity: Identity, *, region: int, ip: str, access_s: float) -> None:
         super().__init__(group.simulation.world, identity, region=region, ip=ip, access_s=access_s)
         self.group = group
         self.hostile = True
         self._request = 0
+        self._praised = self.peer.wire
+
+    @property
+    def praised(self) -> KadPeer:
+        """How others of the group name it: as if nobody were nearer to them."""
+        if self._praised.contact is not self.peer.wire.contact or not self._praised.rtt_us:
+            self._praised = replace(self.peer.wire, rtt_us=1)
+        return self._praised
 
     def on_request(self, sender: Host, message: KadMessage) -> KadMessage | Silence | None:
         """As Host."""
@@ -154,10 +163,10 @@ class Group:
                 )
 
     def named(self, member: HostileHost, _sender: Host, message: KadMessage) -> tuple[KadPeer, ...]:
-        """Whom a member names as closer."""
+        """Whom a member names as closer: others of them, all of which it calls its next neighbours."""
         k = self.simulation.scenario.dht.k
         closest = self.directory.closest(target_of(message), k, lambda other: other is not member)
-        return tuple(other.peer.wire for other in closest)
+        return tuple(other.praised for other in closest)
 
     def act(self, member: HostileHost) -> None:
         """What a member does now and then: it makes itself known to an honest node near its own id."""

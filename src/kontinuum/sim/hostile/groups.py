@@ -209,6 +209,19 @@ class Silent(Group):
         return super().answer(member, sender, message) if message.type is MessageType.PING else SILENCE
 
 
+class Mute(Group):
+    """Makes itself known to honest nodes near its id, again and again, and answers nothing, not even pings.
+
+    Who enters tables without having answered is found out only when somebody waits for it in vain.
+    """
+
+    def answer(
+        self, _member: HostileHost, _sender: Host, _message: KadMessage
+    ) -> KadMessage | Silence | None:
+        """As Group."""
+        return SILENCE
+
+
 class Slow(Group):
     """Answers well, but late."""
 
@@ -231,6 +244,7 @@ KINDS: dict[str, type[Group]] = {
     "eclipser": Eclipser,
     "liar": Liar,
     "silent": Silent,
+    "mute": Mute,
     "slow": Slow,
 }
 """By the names that scenarios use (``kontinuum.sim.scenario.HOSTILE_KINDS``)."""
