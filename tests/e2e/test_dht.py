@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from helpers.dht_nodes import dht_node, network, settled
+from helpers.dht_nodes import dht_node, found, network, settled
 from helpers.nodes import NodeProcess, eventually, leftovers, quiet_node
 from kontinuum import KeyPair
 from kontinuum.base.entropy import Rng
@@ -200,6 +200,8 @@ async def test_an_empty_network_is_a_state_and_no_error():
             await first.dht.put_content(b"x")
         async with dht_node(first.contact) as second:
             await eventually(lambda: first.dht.state is second.dht.state is State.JOINED)
+            async with asyncio.timeout(10):
+                await found(second, first)  # Published once it has joined, not before.
             assert await second.resolve(first.peer_id) == first.contact
 
 
