@@ -18,6 +18,7 @@ from kontinuum.transport.errors import (
     CloseReason,
     ConnectionLostError,
     ExpiredCertificateError,
+    HandshakeError,
     NoCommonProtocolError,
     NoKeyError,
     StreamClosedError,
@@ -31,6 +32,7 @@ from kontinuum.transport.errors import (
     WrongPeerError,
     connect_error,
 )
+from kontinuum.transport.options import RAW_BUFFER_MIN_BYTES
 
 ALICE, BOB, CAROL = (KeyPair.from_seed(bytes([n] * 32)) for n in (1, 2, 3))
 KIB = 1024
@@ -218,6 +220,7 @@ class TestHandshake:
             (46, BadCertificateError),
             (48, UnprovenIdentityError),
             (49, UnfitKeyError),
+            (80, HandshakeError),  # What go-libp2p says instead of 120.
             (116, NoKeyError),
             (120, NoCommonProtocolError),
         ],
@@ -480,3 +483,19 @@ class TestRawStreams:
             assert ours.connection.is_busy
             ours.standing = theirs.standing = True
             assert not ours.connection.is_busy
+
+
+class TestOptions:
+    def test_a_buffer_that_honest_senders_would_fill_is_a_misuse(self):
+        """
+        What is read ahead of a reader must fit several times.
+        """
+        TransportOptions(raw_buffer_max=RAW_BUFFER_MIN_BYTES)
+        with pytest.raises(MisuseError, match="raw_buffer_max"):
+            TransportOptions(raw_buffer_max=RAW_BUFFER_MIN_BYTES - 1)
+
+    def test_libp2p_is_off_unless_asked_for(self):
+        """
+        A node that was not told speaks its own protocol only.
+        """
+        assert not TransportOptions().libp2p

@@ -33,8 +33,7 @@ from kontinuum.transport.errors import (
 from kontinuum.transport.options import TransportOptions
 from kontinuum.transport.policy import Use, least_useful
 from kontinuum.transport.protocols import ALPN, ALPN_LIBP2P
-from kontinuum.transport.raw_stream import RawStream
-from kontinuum.transport.stream import MessageStream, Stream
+from kontinuum.transport.stream_events import StreamEvents
 from kontinuum.transport.upcalls import Upcalls
 
 _Event = tuple[Any, ...]
@@ -112,21 +111,11 @@ class Endpoint:
         # asyncio has no public way to ask whether it will sleep; on a loop without this, nothing waits.
         self._ready: Sized | None = getattr(self.loop, "_ready", None)
         self._handlers: dict[int, Callable[..., None]] = {
-            _native.READABLE: self._on_stream_readable,
-            _native.MESSAGE: self._on_message,
-            _native.WRITABLE: self._on_writable,
             _native.OPENED: self._on_opened,
-            _native.ACCEPTED: self._on_accepted,
-            _native.FINISHED: self._on_finished,
-            _native.WAS_RESET: self._on_was_reset,
-            _native.STOPPED: self._on_stopped,
-            _native.DATAGRAM: self._on_datagram,
             _native.CONNECTED: self._on_connected,
             _native.CLOSED: self._on_closed,
-            _native.PATH: self._on_path,
-            _native.ACCEPTED_RAW: self._on_accepted_raw,
-            _native.OVERFLOWED: self._on_overflowed,
             _native.CALL_FAILED: upcalls.on_call_failed,
+            **StreamEvents(self.connections, upcalls, self.loop.time).handlers(),
         }
 
     async def dial(
@@ -355,82 +344,12 @@ class Endpoint:
 
     # --- events ---
 
-    def _stream(self, connection_id: int, stream_id: int) -> Stream | MessageStream | None:
-        connection = self.connections.get(connection_id)
-        return None if connection is None else connection.stream(stream_id)
-
-    def _on_stream_readable(self, connection_id: int, stream_id: int) -> None:
-        if (stream := self._stream(connection_id, stream_id)) is not None:
-            stream.on_readable()
-
-    def _on_message(self, connection_id: int, stream_id: int, message: bytes) -> None:
-        stream = self._stream(connection_id, stream_id)
-        if isinstance(stream, MessageStream):
-            stream.on_message(message)
-
-    def _on_writable(self, connection_id: int, stream_id: int) -> None:
-        if (stream := self._stream(connection_id, stream_id)) is not None:
-            stream.on_writable()
-
     def _on_opened(self, connection_id: int, stream_id: int, token: int) -> None:
         _, future = self._opens.get(token, (0, None))
         if future is not None and not future.done():
             future.set_result(stream_id)
             return
         self.give_up_stream(connection_id, stream_id)  # Whoever wanted it was cancelled meanwhile.
-
-    def _on_accepted(
-        self,
-        connection_id: int,
-        stream_id: int,
-        messages: bool,
-        bidirectional: bool,
-        protocol: bytes,
-    ) -> None:
-        connection = self.connections.get(connection_id)
-        if connection is None:
-            return
-        make = MessageStream if messages else Stream
-        stream = make(connection, stream_id, protocol.decode(), inbound=True, bidirectional=bidirectional)
-        connection.add_stream(stream)
-        connection.last_used = self.loop.time()
-        self._upcalls.on_stream(stream)
-
-    def _on_accepted_raw(self, connection_id: int, stream_id: int) -> None:
-        connection = self.connections.get(connection_id)
-        if connection is None:
-            return
-        stream = RawStream(connection, stream_id, inbound=True)
-        connection.add_stream(stream)
-        connection.last_used = self.loop.time()
-        self._upcalls.on_raw_stream(connection, stream)
-
-    def _on_overflowed(self, connection_id: int, stream_id: int) -> None:
-        stream = self._stream(connection_id, stream_id)
-        if isinstance(stream, RawStream):
-            stream.on_overflow()
-
-    def _on_finished(self, connection_id: int, stream_id: int) -> None:
-        stream = self._stream(connection_id, stream_id)
-        if isinstance(stream, MessageStream):
-            stream.on_finished()
-
-    def _on_was_reset(self, connection_id: int, stream_id: int, code: int) -> None:
-        if (stream := self._stream(connection_id, stream_id)) is not None:
-            stream.on_reset(code)
-
-    def _on_stopped(self, connection_id: int, stream_id: int, code: int) -> None:
-        connection = self.connections.get(connection_id)
-        if connection is None:
-            return
-        if (stream := connection.stream(stream_id)) is not None:
-            stream.on_stopped(code)
-        else:
-            self._upcalls.on_call_cancelled(connection, stream_id)
-
-    def _on_datagram(self, connection_id: int, data: bytes) -> None:
-        if (connection := self.connections.get(connection_id)) is not None:
-            self._upcalls.on_datagram(connection, data)
 
     def _on_connected(  # noqa: PLR0917 -- the engine's event
         self,
@@ -496,10 +415,6 @@ class Endpoint:
         self._add_counts(self._past, connection_id)
         connection.on_closed(reason)
         self._upcalls.on_closed(connection, reason)
-
-    def _on_path(self, connection_id: int, path: int, change: int, address: tuple[str, int] | None) -> None:
-        if (connection := self.connections.get(connection_id)) is not None:
-            self._upcalls.on_path(connection, path, change, address)
 
     def _quietly_close(self, connection_id: int) -> None:
         try:
