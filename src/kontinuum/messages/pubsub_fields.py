@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from kontinuum.wire.limits import PUBSUB_AUTHOR_BYTES, PUBSUB_SEQNO_BYTES, SIGNATURE_BYTES
 from kontinuum.wire.protobuf import OCTETS, VARINT, tag, write_number, write_octets
+from kontinuum.wire.varint import encode_uvarint
 
 SIGNING_PREFIX = b"libp2p-pubsub:"
 """What stands before the signed bytes. libp2p specs, pubsub, "Message Signing"."""
@@ -120,9 +121,7 @@ def signed_body(unsigned: bytes, signature: bytes) -> bytes:
 
 
 def _field(field: int, content: bytes | bytearray) -> bytes:
-    out = bytearray()
-    write_octets(out, field, content)
-    return bytes(out)
+    return bytes([field]) + encode_uvarint(len(content)) + content  # All tags here fit into one byte.
 
 
 def _ids_field(message_ids: Iterable[bytes]) -> bytearray:
