@@ -187,13 +187,10 @@ PEER_RECORD_SEQUENCE_MAX = 2**64 - 1
 PUBSUB_RPC_BYTES_MAX = 1024 * 1024
 """Bytes of one RPC. go-libp2p-pubsub's default; rust-libp2p takes 64 KiB. Longer: refused before decoding."""
 
-PUBSUB_RPC_FIELDS_MAX = 16_384
-"""Subscriptions, messages and fields that we do not know in one RPC, and parts of its control message. Our
-choice: 10,000 topics in one greeting, and what a hostile RPC costs stays in the tens of milliseconds. More:
-refused."""
-
-PUBSUB_IDS_MAX = 32_768
-"""Message ids in one RPC. Our choice: of ids with 46 bytes, 21,845 fit into it. More: refused."""
+PUBSUB_RPC_FIELDS_MAX = 65_536
+"""Fields in one RPC, those of everything in it counted. Our choice: a greeting with 10,000 topics has 50,000,
+21,845 message ids fill an RPC, and what a hostile one costs stays in the tens of milliseconds. More: refused
+where the first of them begins."""
 
 PUBSUB_TOPIC_BYTES_MAX = 256
 """UTF-8 bytes of a topic. Our choice; libp2p has no bound. Longer, of our own program: MisuseError. In what a
