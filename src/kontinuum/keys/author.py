@@ -27,7 +27,7 @@ from kontinuum.keys.bodies import (
     Transition,
 )
 from kontinuum.keys.chain import Chain
-from kontinuum.keys.errors import LastKeyError, NotLivingError, SpentError, WrongRootError
+from kontinuum.keys.errors import LastKeyError, NotLivingError, SpentError, StatementError, WrongRootError
 from kontinuum.keys.genesis import Genesis
 from kontinuum.keys.standing import Standing
 from kontinuum.keys.statements import Signer, Statement
@@ -117,6 +117,7 @@ class Author:
             SpentError: The branch has no further epoch.
             NotLivingError: The branch is out of use.
         """
+        self._require_use()
         if epoch is None:
             newest = max(self._chain.registers.epochs(self.path), default=-1)
             epoch = max(newest + 1, least_epoch(self._chain, self.path))
@@ -137,10 +138,14 @@ class Author:
 
         Raises:
             SpentError: There is no number left.
-            MisuseError: The child exists already: :meth:`recover` gives it a new branch.
+            MisuseError: The child exists already (:meth:`recover` gives it a new branch), or this place may
+                not have so many levels below it.
             NotLivingError: This branch is out of use.
         """
+        self._require_use()
         known = self._chain.registers.children(self.path)
+        if depth >= self._birth.depth:
+            raise MisuseError(f"{self.path} may have {self._birth.depth} levels of places below it")
         if child is None:
             child = self._free_child()
         elif child in known:
@@ -218,7 +223,7 @@ class Author:
         Raises:
             LastKeyError: No key would be left in use, and ``recovery`` is missing or of another cluster.
             NotLivingError: This branch is out of use.
-            OutrankedError: The target is no descendant.
+            MisuseError: The target is no descendant, or is this branch and the scope its whole place.
         """
         body = Revoke(target, scope, epoch, reason)
         if self._takes_the_last_key(body) and not self._is_recoverable(recovery):
@@ -257,8 +262,7 @@ class Author:
         Raises:
             LastKeyError: ``recovery`` is not the new cluster's.
             WrongRootError: ``new_root`` is not the new chain's root.
-            OutrankedError: This branch is no root.
-            BadCommitmentError: The genesis committed to another successor.
+            MisuseError: This branch is no root, or the genesis committed to another successor.
         """
         if recovery.cluster != successor.cluster:
             raise LastKeyError("check the new root's words or shares before the old root is left")
@@ -280,9 +284,7 @@ class Author:
     def _issue(
         self, body: Body, at: datetime, introduced: Signer | None = None, *, although_closed: bool = False
     ) -> Statement:
-        verdict = branch_verdict(self._chain.registers, self.path)
-        if not verdict.living and not (although_closed and verdict.status is Status.CLOSED):
-            raise NotLivingError(f"{self.path} cannot speak: {verdict.path} {verdict.status}")
+        self._require_use(although_closed=although_closed)
         heads = sorted(self._chain.strand_heads(self._birth.id), key=lambda each: -each.sequence)
         previous = heads[:STATEMENT_PREVIOUS_MAX]
         statement = Statement.issue(
@@ -295,11 +297,19 @@ class Author:
             issued_at=at,
             introduced=introduced,
         )
-        self._chain.add(statement)
+        try:
+            self._chain.add(statement)
+        except StatementError as error:  # Our caller's wish, not a peer's word, broke the rule.
+            raise MisuseError(str(error)) from error
         return statement
 
+    def _require_use(self, *, although_closed: bool = False) -> None:
+        verdict = branch_verdict(self._chain.registers, self.path)
+        if not verdict.living and not (although_closed and verdict.status is Status.CLOSED):
+            raise NotLivingError(f"{self.path} cannot speak: {verdict.path} {verdict.status}")
+
     def _free_child(self) -> int:
-        """The least number that no branch of this place gave; failing that, the least that this one did not."""
+        """The least number that no branch of this place gave; failing that, that this one did not give."""
         registers = self._chain.registers
         former = {birth.path.steps[-1].child for birth in self._former_births()}
         free = [

@@ -25,7 +25,7 @@ from kontinuum.keys.bodies import Recover, Revoke, StatementId
 from kontinuum.keys.errors import ChainFullError, MissingStatementsError
 from kontinuum.keys.paths import Path
 from kontinuum.keys.registers import Registers
-from kontinuum.keys.room import Room, takes_power, without_the_dead
+from kontinuum.keys.room import Room, always_fits, without_the_dead
 from kontinuum.keys.verdicts import branch_verdict
 from kontinuum.keys.verification import links, verify_statement
 from kontinuum.wire.limits import CHAIN_BUNDLE_STATEMENTS_MAX
@@ -109,7 +109,7 @@ class Chain:
         if statement.id in self._statements:
             return False
         issuer = verify_statement(statement, self.genesis, self._statements, self._registers)
-        if not self._has_room(issuer) and not takes_power(statement, issuer, self._registers):
+        if not self._has_room(issuer) and not always_fits(statement, issuer, self._registers):
             raise ChainFullError(f"no room for a further statement of {issuer.path}")
         self._take(statement, issuer)
         return True

@@ -6,8 +6,7 @@ removal of him always finds room, and then his statements make way.
 
 Source:   our choice (ADR 0050); what full chains did to others: Tailscale issue 16607, where a cap blocked
           removals.
-Bounds:   the constants below: at most about 37,000 statements, and one removal for each branch that they
-          made.
+Bounds:   the constants below: at most 36,864 statements, besides those that :func:`always_fits`.
 Pure:     no I/O, clock or randomness.
 """
 
@@ -15,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kontinuum.keys.bodies import Recover, Revoke, Scope
+from kontinuum.keys.bodies import Recover, Rekey, Revoke, Scope
 from kontinuum.keys.verdicts import Status, branch_verdict, epoch_verdict
 from kontinuum.keys.verification import links
 
@@ -31,14 +30,12 @@ if TYPE_CHECKING:
 
 CHAIN_POOL_STATEMENTS = 16_384
 """Statements that a chain holds for whoever needs them. Our choice (ADR 0050): five nodes that rekey daily
-for
-nine years. Full: only shares are left; statements of branches out of use make way first."""
+for nine years. Full: only shares are left; statements of branches out of use make way first."""
 
 CHAIN_SHARE_STATEMENTS = 64
 """Least statements that each place right below the root may have, with all below it, however full the pool
 is; where there are fewer than 256 such places, each may have an equal part of CHAIN_POOL_STATEMENTS. Our
-choice
-(ADR 0050). Beyond it in a full chain: ChainFullError, except for what takes power away."""
+choice (ADR 0050). Beyond it in a full chain: ChainFullError, except for what :func:`always_fits`."""
 
 CHAIN_ROOT_STATEMENTS = 4096
 """The same for the root's own statements. Our choice (ADR 0050)."""
@@ -67,13 +64,16 @@ class Room:
         return self._total < CHAIN_POOL_STATEMENTS or self._counts.get(subtree, 0) < share
 
 
-def takes_power(statement: Statement, issuer: Birth, registers: Registers) -> bool:
-    """Whether a statement takes something out of use that nobody as high took out of use yet.
+def always_fits(statement: Statement, issuer: Birth, registers: Registers) -> bool:
+    """Whether a statement must not be refused for want of room.
 
-    That is what must never be refused for want of room. It is bounded by what was put in use before: a key
-    that speaks, a branch, once for each rank above it.
+    That is what takes something out of use that nobody as high took out of use yet, and the first epoch of a
+    branch, without which a new branch is no answer to a theft. Both are bounded by what was made before: keys
+    that speak, branches, once for each rank above them.
     """
     match statement.body:
+        case Rekey():
+            return not registers.epochs(issuer.path)
         case Recover(after=after):
             before = registers.birth(after)
             return before is not None and branch_verdict(registers, before.path).living
