@@ -73,7 +73,7 @@ class Host:
         sequence: A number that grows, for our peer records: Unix seconds, say.
         agent: Our name and version, as others show it.
         router: The router of pubsub; without one we speak none.
-        known: Told when a peer has said who it is, again or for the first time.
+        heard: Told when a peer has said who it is on a connection, or has failed to.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Host:
         sequence: Callable[[], int],
         agent: str,
         router: Router | None = None,
-        known: Callable[[Peer], None] = lambda _peer: None,
+        heard: Callable[[Connection], None] = lambda _connection: None,
     ) -> None:
         self.connections: Connections[Connection] = Connections()
         self.peers: dict[PeerId, Peer] = {}
@@ -98,7 +98,7 @@ class Host:
         self._addresses = addresses
         self._sequence = sequence
         self._agent = agent
-        self._known = known
+        self._tell_heard = heard
         self._sealed: tuple[tuple[Multiaddr, ...], bytes] = ((), b"")
         self._answering: Counter[PeerId] = Counter()
         self._talks: dict[str, Callable[[Conversation], Talk]] = {
@@ -124,7 +124,12 @@ class Host:
             connection.close(CODE_RESOURCE_LIMIT, "too many connections with one peer")
             return
         self.peers.setdefault(connection.peer_id, Peer(connection.peer_id))
-        self._converse(connection, IDENTIFY, lambda: Hearer(self._on_identity))
+        self._converse(
+            connection,
+            IDENTIFY,
+            lambda: Hearer(self._on_identity),
+            failed=lambda _error: self._tell_heard(connection),
+        )
 
     def on_closed(self, connection: Connection) -> None:
         """A connection is over."""
@@ -212,9 +217,10 @@ class Host:
         )
 
     def _on_identity(self, conversation: Conversation, outcome: Identity | KontinuumError) -> None:
-        """A peer has answered who it is."""
+        """A peer has answered who it is, or not."""
         if (peer := self._heard(conversation, outcome)) is not None and isinstance(outcome, Identity):
             self._use(peer, outcome, outcome.signed_record)
+        self._tell_heard(conversation.stream.connection)
 
     def _on_push(self, conversation: Conversation, outcome: Identity | KontinuumError) -> None:
         """A peer says what has changed."""
@@ -232,7 +238,6 @@ class Host:
         self._use_record(peer, record)
         if self.pubsub is not None:
             self.pubsub.use_protocols(peer.peer_id, identity.protocols)
-        self._known(peer)
 
     def _use_record(self, peer: Peer, data: bytes) -> None:
         if not data:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from kontinuum.base.errors import KontinuumError, UnavailableError
 from kontinuum.libp2p.errors import PeerSilentError
 from kontinuum.libp2p.ping import PING_TIMEOUT_S
+from kontinuum.transport.errors import connect_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,29 +94,43 @@ class Libp2pService:
     """The libp2p side of a node: what its endpoint tells, and what the node asks.
 
     Args:
-        make_host: Makes the host on the given shell.
+        make_host: Makes the host on the given shell; its ``heard`` is to be the second argument.
     """
 
-    def __init__(self, make_host: Callable[[LoopShell], Host]) -> None:
+    def __init__(self, make_host: Callable[[LoopShell, Callable[[Connection], None]], Host]) -> None:
         self._shell = LoopShell()
-        self.host = make_host(self._shell)
+        self.host = make_host(self._shell, self._settle)
         self._pings: dict[PeerId, asyncio.Future[float]] = {}
+        self._unsettled: dict[Connection, asyncio.Future[None]] = {}
 
     # --- what the endpoint tells ---
 
     def on_connection(self, connection: Connection) -> None:
         """A libp2p peer is connected."""
+        self._unsettled[connection] = asyncio.get_running_loop().create_future()
         self.host.on_connection(connection)
 
     def on_closed(self, connection: Connection, _reason: CloseReason) -> None:
         """A libp2p connection is over."""
         self.host.on_closed(connection)
+        self._settle(connection)
 
     def on_raw_stream(self, connection: Connection, stream: RawStream) -> None:
         """A libp2p peer opened a stream."""
         self.host.on_raw_stream(connection, stream)
 
     # --- what the node asks ---
+
+    async def settled(self, connection: Connection) -> None:
+        """Wait until the peer has said who it is, or will not say it: both sides want the connection.
+
+        Raises:
+            HandshakeError, ConnectError: It does not want ours, which it only says after the handshake.
+        """
+        if (settling := self._unsettled.get(connection)) is not None:
+            await asyncio.shield(settling)
+        if (reason := connection.close_reason) is not None:
+            raise connect_error(reason)
 
     async def ping(self, peer_id: PeerId, *, timeout_s: float = PING_TIMEOUT_S) -> float:
         """The seconds of a round trip. Several who ask at once share one ping, since a peer takes only one.
@@ -132,7 +147,7 @@ class Libp2pService:
             asked = self._pings[peer_id] = asyncio.get_running_loop().create_future()
             asked.add_done_callback(lambda _asked: self._pings.pop(peer_id, None))
             asked.add_done_callback(_retrieve)
-            self.host.ping(peer_id, lambda outcome: _settle(asked, outcome))
+            self.host.ping(peer_id, lambda outcome: _answer(asked, outcome))
         try:
             async with asyncio.timeout(timeout_s):
                 return await asyncio.shield(asked)
@@ -144,10 +159,17 @@ class Libp2pService:
         self.host.close()
         self._shell.close()
         for asked in list(self._pings.values()):
-            _settle(asked, UnavailableError("the node stops"))
+            _answer(asked, UnavailableError("the node stops"))
+        for connection in list(self._unsettled):
+            self._settle(connection)
+
+    def _settle(self, connection: Connection) -> None:
+        settling = self._unsettled.pop(connection, None)
+        if settling is not None and not settling.done():
+            settling.set_result(None)
 
 
-def _settle(asked: asyncio.Future[float], outcome: float | KontinuumError) -> None:
+def _answer(asked: asyncio.Future[float], outcome: float | KontinuumError) -> None:
     if asked.done():
         return
     if isinstance(outcome, KontinuumError):

@@ -141,6 +141,11 @@ class NodeConfig(BaseSettings):
         description="Find nodes on the local network, and be found. Off, because it tells everyone on that "
         "network who you are.",
     )  # fmt: skip
+    libp2p: bool = Field(
+        default=False, json_schema_extra=_about(REACH),
+        description="Speak libp2p as well, on the same port: programs made with it can connect, ping, and "
+        "share topics. Off, because it lets in peers without a proof of work.",
+    )  # fmt: skip
     peers_saved_max: Count = Field(
         1024, ge=0, le=65_536, json_schema_extra=_about(REACH, "peers"),
         description="Peers remembered over a restart; the least useful one makes room.",

@@ -14,6 +14,7 @@ from kontinuum.identity import Multiaddr
 from kontinuum.node.addresses import resolve
 from kontinuum.node.dialing import BackOff, Dial, GiveUp, Race
 from kontinuum.node.errors import NoAddressError, PeerBackoffError
+from kontinuum.transport import ALPN
 from kontinuum.transport.errors import ConnectError, DialTimeoutError
 
 if TYPE_CHECKING:
@@ -30,12 +31,13 @@ and a few packets, and a dead one holds its place for the whole time-out."""
 
 
 class Connector:
-    """Dials peers. Several who want the same peer at the same addresses share one race."""
+    """Dials peers by one protocol. Several who want the same peer at the same addresses share one race."""
 
-    def __init__(self, endpoint: Endpoint, rng: Rng, *, timeout_s: float) -> None:
+    def __init__(self, endpoint: Endpoint, rng: Rng, *, timeout_s: float, alpn: str = ALPN) -> None:
         self.back_off = BackOff(rng)
         self._endpoint = endpoint
         self._timeout_s = timeout_s
+        self._alpn = alpn
         self._races: dict[PeerId, asyncio.Task[Connection]] = {}
         self._arrivals: dict[PeerId, set[asyncio.Future[Connection]]] = {}
         self._dialled: dict[asyncio.Task[Connection], frozenset[Multiaddr]] = {}
@@ -179,7 +181,9 @@ class Connector:
         self, peer_id: PeerId, address: Multiaddr, _arrival: asyncio.Future[Connection]
     ) -> Connection:
         async with self._turns:
-            return await self._endpoint.dial(peer_id, (address.host, address.port), timeout_s=self._timeout_s)
+            return await self._endpoint.dial(
+                peer_id, (address.host, address.port), timeout_s=self._timeout_s, alpn=self._alpn
+            )
 
 
 def _retrieve(race: asyncio.Task[Connection]) -> None:

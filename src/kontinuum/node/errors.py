@@ -149,6 +149,27 @@ class PubSubOffError(MisuseError):
         super().__init__("this node has no topics: its setting pubsub is off")
 
 
+class Libp2pOffError(MisuseError):
+    """The node does not speak libp2p."""
+
+    def __init__(self) -> None:
+        super().__init__("this node does not speak libp2p: its setting libp2p is off (node run --libp2p)")
+
+
+class ForeignPeerError(MisuseError):
+    """A peer that is no Kontinuum node was asked for something that only such nodes have.
+
+    Args:
+        peer_id: The peer.
+    """
+
+    def __init__(self, peer_id: bytes) -> None:
+        super().__init__(
+            f"{peer_id.hex()[:8]} speaks libp2p alone: it takes pings and topics, no calls, streams or files"
+        )
+        self.peer_id = peer_id
+
+
 class RecordRefusedError(MisuseError):
     """The record may not be put, or the command makes no sense; nothing was sent. The message says why."""
 

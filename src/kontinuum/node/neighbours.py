@@ -64,6 +64,9 @@ already over needs none. Our choice."""
 LOAD_RETRY_S = 30.0
 """Seconds between two attempts to read the saved peers when the disk fails. Our choice."""
 
+LIBP2P_PATH = "libp2p"
+"""The path to a peer that speaks libp2p and nothing else."""
+
 _log = RoomLogger("node")
 
 
@@ -76,7 +79,7 @@ class PeerInfo:
     address: str | None
     """``host:port`` of the connection, or the first address of its contact."""
     path: str | None
-    """``direct`` while connected; relays come later."""
+    """``direct`` while connected, ``libp2p`` where that is spoken; relays come later."""
     rtt_s: float | None
     """Round-trip time of the connection, seconds."""
     key_exchange: str | None

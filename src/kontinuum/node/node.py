@@ -21,7 +21,13 @@ from kontinuum.identity import Contact, Multiaddr, PeerId
 from kontinuum.identity.pow import network_id
 from kontinuum.node.bootstrap import usable
 from kontinuum.node.dht_methods import DhtMethods
-from kontinuum.node.errors import DhtOffError, NoAddressError, PubSubOffError
+from kontinuum.node.errors import (
+    DhtOffError,
+    ForeignPeerError,
+    Libp2pOffError,
+    NoAddressError,
+    PubSubOffError,
+)
 from kontinuum.node.events import NodeEvent, PathChanged, PeerConnected, PeerLost, Watcher, Watchers
 from kontinuum.node.figures import Figures
 from kontinuum.node.handler_methods import HandlerMethods
@@ -38,6 +44,7 @@ from kontinuum.node.services import (
     rpc_options,
     start_dht,
     start_discovery,
+    start_libp2p,
     start_metrics,
     start_pubsub,
     start_upkeep,
@@ -46,7 +53,7 @@ from kontinuum.node.services import (
 )
 from kontinuum.rpc.errors import CallTimeoutError, InvalidTimeoutError
 from kontinuum.rpc.service import RpcService
-from kontinuum.transport import CloseCode, CloseReason, Connection, Endpoint
+from kontinuum.transport import ALPN, CloseCode, CloseReason, Connection, Endpoint
 from kontinuum.transport.errors import ConnectError, WrongPeerError
 
 if TYPE_CHECKING:
@@ -55,6 +62,7 @@ if TYPE_CHECKING:
     from kontinuum.identity import KeyPair
     from kontinuum.node.config import NodeConfig
     from kontinuum.node.dht import NodeDht
+    from kontinuum.node.libp2p import NodeLibp2p
     from kontinuum.node.pubsub import NodePubSub
     from kontinuum.transport import MessageStream, Stream
 
@@ -105,6 +113,7 @@ class Node(DhtMethods, HandlerMethods, PubSubMethods):
         self._own: OwnContact
         self._dht: NodeDht | None = None
         self._pubsub: NodePubSub | None = None
+        self._libp2p: NodeLibp2p | None = None
         self._connected: dict[PeerId, Connection] = {}
 
     # --- who we are ---
@@ -136,6 +145,11 @@ class Node(DhtMethods, HandlerMethods, PubSubMethods):
     def addresses(self) -> tuple[Multiaddr, ...]:
         """Where others can reach us."""
         return self.contact.addresses
+
+    @property
+    def libp2p_addresses(self) -> tuple[str, ...]:
+        """Where libp2p programs can reach us, our identity included; empty if we do not speak it."""
+        return () if self._libp2p is None else self._libp2p.addresses
 
     # --- life ---
 
@@ -208,6 +222,19 @@ class Node(DhtMethods, HandlerMethods, PubSubMethods):
             tell=self._tell,
             directory=directory,
         )
+        libp2p = self._libp2p = start_libp2p(
+            stack,
+            config,
+            key_pair=key_pair,
+            clock=self.clock,
+            endpoint=endpoint,
+            rpc=self._rpc,
+            neighbours=self._neighbours,
+            addresses=lambda: own.contact.addresses,
+            pubsub=pubsub,
+            connected=self._on_connected,
+            lost=self._on_lost,
+        )
         for contact in usable(config):
             self._neighbours.add_contact(contact, pinned=True)
         warn_of_doubts(config)
@@ -226,7 +253,7 @@ class Node(DhtMethods, HandlerMethods, PubSubMethods):
             pubsub.use_dht(dht)
         await start_metrics(stack, self, self._unready)
         discovery = await start_discovery(stack, config, network, lambda: own.contact, self._on_found)
-        start_upkeep(stack, self._neighbours, own, dht, discovery)
+        start_upkeep(stack, self._neighbours, own, dht=dht, discovery=discovery, libp2p=libp2p)
         _log.info(
             "the node runs", peer=self.peer_id.short, addresses=[str(address) for address in self.addresses]
         )
@@ -243,7 +270,8 @@ class Node(DhtMethods, HandlerMethods, PubSubMethods):
         """Make sure that there is a connection to ``peer``.
 
         Args:
-            peer: Its identity in either text form, its contact, or a contact's text.
+            peer: Its identity in either text form, its contact, or a contact's text; or a libp2p address,
+                ``/ip4/.../udp/.../quic-v1/p2p/12D3KooW...``, where libp2p is spoken.
             address: An IP address and port to try instead of those of its contact.
 
         Raises:
@@ -251,8 +279,14 @@ class Node(DhtMethods, HandlerMethods, PubSubMethods):
             ConnectError: It cannot be reached; the leaf says why.
             HandshakeError: Whoever answers there is not that peer, or no node of this kind.
             UnknownPeerError: The text names no peer, or the peer is this node.
+            AddressMisuseError: The libp2p address cannot be dialled.
+            Libp2pOffError: It is one, and this node does not speak libp2p.
         """
+        if isinstance(peer, str) and peer.lstrip().startswith("/"):
+            return await self.libp2p.connect(peer)
         peer_id = self._identify(peer)
+        if address is None and (libp2p := self._only_libp2p(peer_id)) is not None:
+            return libp2p.info(peer_id)
         if address is None:
             await self._reach(peer_id, patient=False)
         else:
@@ -261,6 +295,8 @@ class Node(DhtMethods, HandlerMethods, PubSubMethods):
 
     async def disconnect(self, peer: PeerLike) -> None:
         """End the connection to ``peer``, if there is one; calls on it fail on both sides."""
+        if self._libp2p is not None:
+            await self._libp2p.disconnect(self._identify(peer))
         if (connection := self.connection(peer)) is not None:
             connection.close(CloseCode.NONE, "disconnected")
             await connection.wait_closed()
@@ -310,7 +346,9 @@ class Node(DhtMethods, HandlerMethods, PubSubMethods):
         return await self._rpc.call(connection, protocol, data, timeout)
 
     async def ping(self, peer: PeerLike) -> float:
-        """The seconds that one small call takes."""
+        """The seconds that one small call takes, or one ping of a peer that speaks libp2p."""
+        if (libp2p := self._only_libp2p(peer_id := self._identify(peer))) is not None:
+            return await libp2p.ping(peer_id)
         connection = await self._connection(peer)
         started = self.clock.monotonic()
         await self._rpc.call(connection, PING, b"", self.config.call_timeout_s)
@@ -333,8 +371,9 @@ class Node(DhtMethods, HandlerMethods, PubSubMethods):
         self._require_running()
         neighbours = self._neighbours
         saved = (saved.contact.peer_id for saved in neighbours.store)
-        known = dict.fromkeys([*neighbours.links.current, *saved])
-        return [neighbours.info(peer_id) for peer_id in known]
+        foreign = [] if self._libp2p is None else self._libp2p.peers()
+        known = dict.fromkeys([*neighbours.links.current, *foreign, *saved])
+        return [self._info(peer_id) for peer_id in known]
 
     def connection(self, peer: PeerLike) -> Connection | None:
         """The connection in use with ``peer``, if there is one."""
@@ -385,6 +424,19 @@ class Node(DhtMethods, HandlerMethods, PubSubMethods):
         return self._dht
 
     @property
+    def libp2p(self) -> NodeLibp2p:
+        """The libp2p side of this node.
+
+        Raises:
+            MisuseError: The node does not run.
+            Libp2pOffError: The setting ``libp2p`` is off.
+        """
+        self._require_running()
+        if self._libp2p is None:
+            raise Libp2pOffError
+        return self._libp2p
+
+    @property
     def pubsub(self) -> NodePubSub:
         """See :class:`PubSubMethods`."""
         self._require_running()
@@ -409,12 +461,22 @@ class Node(DhtMethods, HandlerMethods, PubSubMethods):
 
     async def _reach(self, peer_id: PeerId, *, patient: bool) -> Connection:
         """The connection with a peer; the DHT says where it is when we do not know, or no longer."""
+        if self._only_libp2p(peer_id) is not None and self._neighbours.store.get(peer_id) is None:
+            raise ForeignPeerError(peer_id)
         try:
             return await self._neighbours.connection(peer_id, patient=patient)
         except (NoAddressError, ConnectError, WrongPeerError):
             if self._dht is None or not await self._dht.locate(peer_id):
                 raise
         return await self._neighbours.connection(peer_id, patient=patient)
+
+    def _only_libp2p(self, peer_id: PeerId) -> NodeLibp2p | None:
+        """Our libp2p side, if that is how the peer is connected."""
+        return self._libp2p if self._libp2p is not None and self._libp2p.serves(peer_id) else None
+
+    def _info(self, peer_id: PeerId) -> PeerInfo:
+        libp2p = self._only_libp2p(peer_id)
+        return self._neighbours.info(peer_id) if libp2p is None else libp2p.info(peer_id)
 
     def _unready(self) -> str:
         if self._closing:
@@ -426,15 +488,17 @@ class Node(DhtMethods, HandlerMethods, PubSubMethods):
 
     def _on_connected(self, connection: Connection) -> None:
         self._counts["outbound" if connection.outbound else "inbound"] += 1
-        if self._pubsub is not None:
+        if self._pubsub is not None and connection.alpn == ALPN:
             self._pubsub.streams.use(connection)
         self._tell(PeerConnected(connection.peer_id, connection.remote_address, connection.outbound))
 
     def _on_lost(self, connection: Connection, reason: CloseReason) -> None:
         if reason.code == CloseCode.EVICTED:
             self._counts["evicted"] += 1
-        if self._pubsub is not None:
+        if self._pubsub is not None and connection.alpn == ALPN:
             self._pubsub.streams.lose(connection.peer_id)
+            if self._libp2p is not None:
+                self._libp2p.native_lost(connection.peer_id)
         self._tell(PeerLost(connection.peer_id, reason))
 
     def _on_path(

@@ -17,21 +17,23 @@ from kontinuum.rpc.incoming import RpcOptions
 from kontinuum.transport import TransportOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from contextlib import AsyncExitStack
 
     from kontinuum.base.clock import Clock
-    from kontinuum.identity import Contact, PeerId
+    from kontinuum.identity import Contact, Multiaddr, PeerId
     from kontinuum.node.config import NodeConfig
     from kontinuum.node.data_dir import DataDir
     from kontinuum.node.dht import NodeDht
     from kontinuum.node.discovery import MdnsDiscovery
     from kontinuum.node.events import NodeEvent
+    from kontinuum.node.libp2p import NodeLibp2p
     from kontinuum.node.neighbours import Neighbours
     from kontinuum.node.node import Node
     from kontinuum.node.own_contact import OwnContact
     from kontinuum.node.pubsub import NodePubSub
     from kontinuum.rpc.service import RpcService
+    from kontinuum.transport import CloseReason, Connection, Endpoint
 
 _log = RoomLogger("node")
 
@@ -72,8 +74,10 @@ def start_upkeep(
     stack: AsyncExitStack,
     neighbours: Neighbours,
     own: OwnContact,
+    *,
     dht: NodeDht | None,
     discovery: MdnsDiscovery | None,
+    libp2p: NodeLibp2p | None,
 ) -> None:
     """Keep peers connected and saved, and our contact true, until the stack is closed."""
 
@@ -84,6 +88,8 @@ def start_upkeep(
             discovery.refresh()
         if dht is not None:
             dht.contact_changed(own.contact, moved=news is News.MOVED)
+        if libp2p is not None and news is News.MOVED:
+            libp2p.moved()
 
     tasks = {"upkeep": neighbours.upkeep(keep_up), "saving": keep_saved(neighbours.store)}
     for name, work in tasks.items():
@@ -203,6 +209,42 @@ def start_pubsub(
     return pubsub
 
 
+def start_libp2p(
+    stack: AsyncExitStack,
+    config: NodeConfig,
+    *,
+    key_pair: KeyPair,
+    clock: Clock,
+    endpoint: Endpoint,
+    rpc: RpcService,
+    neighbours: Neighbours,
+    addresses: Callable[[], Sequence[Multiaddr]],
+    pubsub: NodePubSub | None,
+    connected: Callable[[Connection], None],
+    lost: Callable[[Connection, CloseReason], None],
+) -> NodeLibp2p | None:
+    """Speak libp2p as well if the settings say so."""
+    if not config.libp2p:
+        return None
+    from kontinuum.node.libp2p import NodeLibp2p
+
+    libp2p = NodeLibp2p(
+        key_pair,
+        config,
+        clock=clock,
+        endpoint=endpoint,
+        rpc=rpc,
+        native=neighbours.links.current,
+        addresses=addresses,
+        pubsub=pubsub,
+        connected=connected,
+        lost=lost,
+    )
+    stack.push_async_callback(libp2p.close)
+    libp2p.start()
+    return libp2p
+
+
 def warn_of_doubts(config: NodeConfig) -> None:
     """Say what is allowed and still deserves a look, such as a key log."""
     for finding in config.doubts():
@@ -221,6 +263,7 @@ def rpc_options(config: NodeConfig) -> RpcOptions:
 def transport_options(config: NodeConfig) -> TransportOptions:
     """What the settings say of connections."""
     return TransportOptions(
+        libp2p=config.libp2p,
         streams_max=config.max_streams,
         idle_timeout_s=config.idle_timeout_s,
         keep_alive_s=config.keep_alive_s,

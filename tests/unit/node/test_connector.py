@@ -10,6 +10,7 @@ from kontinuum.base.errors import KontinuumError
 from kontinuum.identity import KeyPair, Multiaddr
 from kontinuum.node.connector import Connector
 from kontinuum.node.errors import NoAddressError, PeerBackoffError
+from kontinuum.transport import ALPN
 from kontinuum.transport.errors import ConnectError, DialTimeoutError, WrongPeerError
 
 PEER = KeyPair.from_seed(b"\1" * 32).peer_id
@@ -30,8 +31,9 @@ class FakeEndpoint:
         self.loop = asyncio.get_running_loop()
         self.dials = {}
 
-    async def dial(self, _peer_id, address, *, timeout_s):
+    async def dial(self, _peer_id, address, *, timeout_s, alpn):
         assert timeout_s > 0
+        assert alpn == ALPN
         future = self.dials[address[1]] = self.loop.create_future()
         return await future
 

@@ -85,6 +85,9 @@ def run_node(  # noqa: PLR0917 -- typer passes by name
         list[str] | None, typer.Option("--bootstrap", metavar="CONTACT", help="A contact to meet first.")
     ] = None,
     mdns: Annotated[bool | None, typer.Option("--mdns/--no-mdns", help="Find nodes on the LAN.")] = None,
+    libp2p: Annotated[
+        bool | None, typer.Option("--libp2p/--no-libp2p", help="Speak libp2p as well, on the same port.")
+    ] = None,
     metrics: Annotated[
         str | None, typer.Option("--metrics", help="Where /metrics is served, or off.")
     ] = None,
@@ -111,6 +114,7 @@ def run_node(  # noqa: PLR0917 -- typer passes by name
         "listen": listen,
         "bootstrap": bootstrap or None,
         "mdns": mdns,
+        "libp2p": libp2p,
         "metrics": metrics,
         "log_level": log_level,
         "log_format": log_format,
@@ -127,10 +131,12 @@ def run_node(  # noqa: PLR0917 -- typer passes by name
             "peer_id": str(node.peer_id),
             "contact": node.contact.to_text(),
             "addresses": [str(address) for address in node.addresses],
+            "libp2p_addresses": list(node.libp2p_addresses),
             "data_dir": str(path),
         }
         where = ", ".join(str(address) for address in node.addresses)
-        state.output.event(data, f"{node.peer_id}\nlistening on {where}\n{node.contact.to_text()}")
+        foreign = "".join(f"\n{address}" for address in node.libp2p_addresses)
+        state.output.event(data, f"{node.peer_id}\nlistening on {where}\n{node.contact.to_text()}{foreign}")
 
     with MiningBar(state.output) as bar:
 
@@ -176,6 +182,7 @@ def status(directory: DirOption = None, _json: JsonOption = False) -> None:
         "libp2p": result["libp2p"],
         "network": result["network"],
         "addresses": " ".join(result["addresses"]),
+        "libp2p addresses": " ".join(result["libp2p_addresses"]) or "off",
         "peers": f"{result['peers_connected']} connected, {result['peers_known']} known",
         "up": f"{result['uptime_s']:.0f} s, process {result['pid']}",
         "directory": result["data_dir"],
