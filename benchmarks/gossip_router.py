@@ -1,6 +1,6 @@
-"""How many messages a second goes one router machine through: decoded, found new, verified, cached, forwarded to
-six mesh peers of eight, delivered.
+"""Measure the gossip router alone: how many messages a second go through one machine.
 
+Each is decoded, found new, verified, cached, forwarded to the mesh (six peers of eight), and delivered.
 ``python benchmarks/gossip_router.py`` prints a table; ``measure`` is for a benchmark of the whole.
 """
 
@@ -13,9 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from helpers.gossip_net import peer_id, unix_ns
-
 from helpers.dht_peers import key_pair
+from helpers.gossip_net import peer_id, unix_ns
 from kontinuum.base.entropy import Rng
 from kontinuum.gossip import events as ev
 from kontinuum.gossip.params import GossipParams
@@ -74,10 +73,11 @@ def make_rpcs(count, size, authors=16):
 
 
 def measure(*, count=20_000, size=256, verified, batch=32, rate=20_000, copies=1):
-    """Messages a second through one machine.
+    """Messages per second of CPU through one machine.
 
     The machine's time goes on as if ``rate`` messages came in a second, so that heartbeats, second waves and
-    gossip are in the figure; ``copies`` is how many peers bring each message, ``batch`` how many come at once.
+    gossip are in the figure; ``copies`` is how many peers bring each message, ``batch`` how many come at
+    once.
     """
     router = make_router(verified=verified)
     rpcs = make_rpcs(count, size)
@@ -88,10 +88,11 @@ def measure(*, count=20_000, size=256, verified, batch=32, rate=20_000, copies=1
         now += batch / rate
         due = router.next_deadline()
         effects = router.handle_timeout(now) if due <= now else []
-        events = []
-        for copy in range(copies):
-            for index in range(at, min(at + batch, count)):
-                events.append(ev.RpcReceived(peers[(index + copy) % count], rpcs[index]))
+        events = [
+            ev.RpcReceived(peers[(index + copy) % count], rpcs[index])
+            for copy in range(copies)
+            for index in range(at, min(at + batch, count))
+        ]
         effects += router.handle_batch(events, now)
         room = {}
         for effect in effects:

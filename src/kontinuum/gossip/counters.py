@@ -32,6 +32,8 @@ class Counters:
     """Known once and forgotten since, by their sequence number."""
     throttled: int = 0
     """The application has too many to validate already."""
+    graylisted_unverified: int = 0
+    """Of a peer that was graylisted while its messages were verified."""
     bad_signatures: int = 0
     """Costs P4."""
     accepted: int = 0

@@ -37,12 +37,16 @@ class PeerExchange:
 
     Args:
         parts: The router.
-        open_record: Whether a signed record is that of a peer.
+        open_record: Whether a signed record is that of a peer; ``None``: records are left aside.
         record_of: The signed record that we have of a peer, or empty bytes.
     """
 
     def __init__(
-        self, parts: Parts, open_record: Callable[[PeerId, bytes], bool], record_of: Callable[[PeerId], bytes]
+        self,
+        parts: Parts,
+        *,
+        open_record: Callable[[PeerId, bytes], bool] | None,
+        record_of: Callable[[PeerId], bytes],
     ) -> None:
         self._parts = parts
         self._open_record = open_record
@@ -96,6 +100,8 @@ class PeerExchange:
             peer_id = PeerId.from_multihash(multihash)
         except PeerError:
             return None
-        if record and not self._open_record(peer_id, record):
+        if self._open_record is None:
+            record = b""
+        elif record and not self._open_record(peer_id, record):
             return None
         return Candidate(peer_id, record)

@@ -85,6 +85,10 @@ class Parts:
         if gone:
             self.seen.settle(gone)
 
+    def is_graylisted(self, peer: Peer) -> bool:
+        """Whether nothing that the peer sends is looked at."""
+        return not peer.is_direct and self.score(peer) < self.thresholds.graylist_threshold
+
     def may_publish_to(self, peer: Peer) -> bool:
         """Whether messages go to a peer that is not in the mesh."""
         return peer.is_direct or self.score(peer) >= self.thresholds.publish_threshold

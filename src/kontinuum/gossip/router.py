@@ -17,7 +17,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from kontinuum.base.errors import PeerError
+from kontinuum.base.errors import MisuseError, PeerError
 from kontinuum.gossip import events as ev
 from kontinuum.gossip.exchange import PeerExchange
 from kontinuum.gossip.forwarding import Forwarding
@@ -98,7 +98,7 @@ class Router:
             local, params, scores=scores, thresholds=thresholds, rng=rng, unix_ns=unix_ns
         )
         self._exchange = PeerExchange(
-            parts, open_record or (lambda _peer, _record: False), record_of or (lambda _peer: b"")
+            parts, open_record=open_record, record_of=record_of or (lambda _peer: b"")
         )
         self._meshes = Meshes(parts, self._exchange)
         self._forwarding = Forwarding(parts)
@@ -129,20 +129,26 @@ class Router:
         """Take one event; return what shall be done about it, in order.
 
         Raises nothing for anything that a peer sent. What our own program must not do (a topic that is none,
-        too many topics) is a MisuseError, and nothing has changed; effects of events before it come with the
-        next call.
+        too many topics) is a MisuseError. It has changed nothing; the other events of the batch are taken,
+        and their effects come with the next call.
         """
         return self.handle_batch((event,), now)
 
     def handle_batch(self, events: Sequence[Event], now: float) -> list[Effect]:
         """:meth:`handle` for several events that came at the same time, cheaper than one by one."""
+        misuse: MisuseError | None = None
         for event in events:
             if type(event) is ev.RpcReceived:
                 self._on_rpc_received(event, now)
-            else:
-                self._receiving.finish(now)
+                continue
+            self._receiving.finish(now)
+            try:
                 self._handlers[type(event)](event, now)
+            except MisuseError as error:
+                misuse = misuse or error
         self._receiving.finish(now)
+        if misuse is not None:
+            raise misuse
         return self._effects(now)
 
     def handle_timeout(self, now: float) -> list[Effect]:
@@ -223,8 +229,8 @@ class Router:
             for topic in peer.topics.values():
                 self._meshes.gone(topic, peer, now)  # It has forgotten that it was in our mesh.
             parts.topics.classify(peer)
-        for name in parts.topics.joined:
-            peer.outbox.put_subscription(subscription_field(name, subscribe=True))
+        for topic in parts.topics.joined.values():
+            peer.outbox.put_subscription(topic.greeting)
         for topic in peer.topics.values():
             self._meshes.came(topic, peer, now)
         parts.mark(peer)
@@ -275,7 +281,7 @@ class Router:
         if peer is None:
             parts.counters.rpcs_stray += 1
             return
-        if not peer.is_direct and parts.score(peer) < parts.thresholds.graylist_threshold:
+        if parts.is_graylisted(peer):
             parts.counters.rpcs_graylisted += 1
             return
         parts.counters.rpcs_received += 1
@@ -341,7 +347,7 @@ class Router:
         topic = parts.topics.join(name)
         topic.validate = event.validate
         if is_new:
-            self._tell_all(name, subscribe=True)
+            self._tell_all(topic.greeting)
             self._meshes.join(topic, now)
             topic.fanout = None
             parts.out.extend(ev.PeerJoined(name, peer.peer_id) for peer in topic.peers)
@@ -353,13 +359,12 @@ class Router:
         if topic is None:
             return
         self._meshes.leave(topic, now)
-        self._tell_all(event.topic, subscribe=False)
+        self._tell_all(subscription_field(event.topic, subscribe=False))
         self._receiving.left(event.topic, now)
         self._rendezvous.left(topic)
         parts.topics.leave(topic)
 
-    def _tell_all(self, name: str, *, subscribe: bool) -> None:
-        field = subscription_field(name, subscribe=subscribe)
+    def _tell_all(self, field: bytes) -> None:
         for peer in self._parts.peers.values():
             peer.outbox.put_subscription(field)
             self._parts.mark(peer)
@@ -414,7 +419,7 @@ class Router:
             if box.dropped:
                 parts.scores.slow_peer(peer.peer_id, box.dropped)
                 box.dropped = 0
-            is_graylisted = not peer.is_direct and parts.score(peer) < parts.thresholds.graylist_threshold
+            is_graylisted = parts.is_graylisted(peer)
             if is_graylisted and not peer.is_graylisted:
                 parts.out.append(ev.Disconnect(peer.peer_id, ev.DisconnectReason.GRAYLISTED))
             peer.is_graylisted = is_graylisted

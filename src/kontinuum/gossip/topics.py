@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kontinuum.gossip.errors import BadTopicError, TooManyTopicsError
+from kontinuum.messages.pubsub_fields import subscription_field
 from kontinuum.wire.limits import PUBSUB_TOPIC_BYTES_MAX
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def check_topic(topic: str) -> str:
 class Topic:
     """One topic."""
 
-    __slots__ = ("always", "fanout", "fanout_until", "mesh", "name", "peers", "validate")
+    __slots__ = ("always", "fanout", "fanout_until", "greeting", "mesh", "name", "peers", "validate")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -70,6 +71,8 @@ class Topic:
         self.fanout: dict[Peer, None] | None = None
         """Whom we publish to without being in it; ``None``: we have not published lately."""
         self.fanout_until = 0.0
+        self.greeting = b""
+        """That we are in it, as a field of an RPC; written when we join."""
 
     @property
     def is_ours(self) -> bool:
@@ -102,6 +105,7 @@ class Topics:
         topic = self._ours(name)
         if topic.mesh is None:
             topic.mesh = {}
+            topic.greeting = subscription_field(name, subscribe=True)
             self.joined[name] = topic
         return topic
 
