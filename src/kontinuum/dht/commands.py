@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kontinuum.dht.keys import bucket_index, key_of
+from kontinuum.dht.operation import Surroundings
 from kontinuum.dht.operations import (
     FindOperation,
     FindProvidersOperation,
     GetOperation,
     PutOperation,
-    Surroundings,
 )
 from kontinuum.dht.responder import PLACE_BYTES
 from kontinuum.dht.search import SEARCH_PEERS_MAX, Search, SearchSettings
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from kontinuum.dht import events as ev
     from kontinuum.dht.keys import KadKey
-    from kontinuum.dht.operations import Operation
+    from kontinuum.dht.operation import Operation
     from kontinuum.dht.parts import Parts
     from kontinuum.dht.peer import Peer
     from kontinuum.dht.records import Valid

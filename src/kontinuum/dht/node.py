@@ -15,8 +15,6 @@ Pure:     no I/O or clock; chance is a seedable Rng. Driven by ``kontinuum.dht.s
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
-from math import inf
 from typing import TYPE_CHECKING
 
 from kontinuum.base.errors import PeerError
@@ -29,7 +27,8 @@ from kontinuum.dht.figures import DhtFigures
 from kontinuum.dht.joining import Joining
 from kontinuum.dht.keys import KEY_BITS, key_of_peer
 from kontinuum.dht.membership import Membership
-from kontinuum.dht.operations import Arrived, PutOperation
+from kontinuum.dht.operation import Arrived
+from kontinuum.dht.operations import PutOperation
 from kontinuum.dht.parts import Parts
 from kontinuum.dht.records import Publications, Records
 from kontinuum.dht.refreshing import Refreshing
@@ -37,6 +36,7 @@ from kontinuum.dht.replication import Replication
 from kontinuum.dht.responder import Responder
 from kontinuum.dht.routing_table import RoutingTable
 from kontinuum.dht.rtt_hint import expected_s
+from kontinuum.dht.underway import OPERATIONS_MAX, UPKEEP_MAX, Underway
 from kontinuum.messages.kad import KadMessage, MessageType
 
 if TYPE_CHECKING:
@@ -47,49 +47,11 @@ if TYPE_CHECKING:
     from kontinuum.dht.admission import Admission
     from kontinuum.dht.config import DhtConfig
     from kontinuum.dht.events import Effect, Event
-    from kontinuum.dht.operations import Operation, Want
+    from kontinuum.dht.operation import Operation, Want
     from kontinuum.dht.peer import Peer
     from kontinuum.dht.records import Validators
+    from kontinuum.dht.underway import Request, Running
     from kontinuum.identity import Contact, PeerId
-
-OPERATIONS_MAX = 1024
-"""Operations at once; further ones are refused. Our choice: each holds a search of some 100 kB at most."""
-
-UPKEEP_MAX = 16
-"""Operations of upkeep at once; what else is to be published waits. Our choice: some 150 requests at once."""
-
-
-class _Request:
-    """One request in flight."""
-
-    __slots__ = ("candidate", "operation", "peer", "record", "sent_at")
-
-    def __init__(
-        self, peer: Peer, operation: int | None, sent_at: float, *, candidate: bool, record: bytes
-    ) -> None:
-        self.peer = peer
-        self.operation = operation
-        """For which operation; ``None`` for pings and stores of upkeep."""
-        self.sent_at = sent_at
-        self.candidate = candidate
-        """The peer is one of those by whom we join."""
-        self.record = record
-        """The key of the record that it is sent for the sake of replication; empty if none."""
-
-
-class _Running:
-    """One operation under way."""
-
-    __slots__ = ("command", "due", "machine", "started", "trace")
-
-    def __init__(self, machine: Operation, command: ev.Command | None, started: float) -> None:
-        self.machine = machine
-        self.command = command
-        """``None`` for operations of upkeep: nobody waits for their outcome."""
-        self.started = started
-        self.due = inf
-        """When it wants to be woken, as last entered among those that are due."""
-        self.trace = command is not None and command.trace
 
 
 class Dht:
@@ -152,13 +114,9 @@ class Dht:
         self._refresh = 0
         """The operation that refreshes the table."""
         self._replication = Replication(parts)
-        self._running: dict[int, _Running] = {}
-        self._due: list[tuple[float, int]] = []
-        """When operations want to be woken, with entries that do not hold any more."""
+        self._underway = Underway(config.request_timeout_s)
         self._upkeep = 0
-        self._upkeep_running = 0
-        self._requests: dict[int, _Request] = {}
-        self._request = 0
+        """The number of the last operation of upkeep: they go below 0, where no command is."""
         self._out: list[Effect] = []
         self._handlers: dict[type, Callable[..., None]] = {
             ev.Start: self._on_start,
@@ -192,24 +150,19 @@ class Dht:
     def handle_timeout(self, now: float) -> list[Effect]:
         """Take the time; return what is due."""
         self._ask_candidates(self._joining.handle_timeout(now), now)
-        while self._due and self._due[0][0] <= now:
-            at, number = heappop(self._due)
-            running = self._running.get(number)
-            if running is not None and running.due == at:
-                self._want(number, running.machine.handle_timeout(now), now)
-                self._moved(number, now)
+        for number, running in self._underway.due(now):
+            self._want(number, running.machine.handle_timeout(now), now)
+            self._moved(number, now)
         if self.state is State.JOINED:
             self._do_upkeep(now)
         return self._effects()
 
     def next_deadline(self) -> float | None:
         """When :meth:`handle_timeout` wants to be called."""
-        while self._due and not self._is_due(*self._due[0]):
-            heappop(self._due)
-        due: list[float | None] = [self._due[0][0]] if self._due else []
+        due = [self._underway.next_deadline()]
         if self.state is State.JOINED:
             due += (part.next_deadline() for part in (self._membership, self._refreshing, self._replication))
-            if self._upkeep_running < UPKEEP_MAX:
+            if self._underway.upkeep < UPKEEP_MAX:
                 due.append(self._publications.next_deadline())
         else:
             due.append(self._joining.next_deadline())
@@ -230,8 +183,8 @@ class Dht:
         return DhtFigures(
             state=self.state,
             network_size=self.parts.density.estimate(),
-            operations=len(self._running),
-            requests=len(self._requests),
+            operations=len(self._underway),
+            requests=self._underway.requests,
             publications=len(self._publications),
             table=self.table.fill(),
             records=self.records.figures(),
@@ -316,7 +269,7 @@ class Dht:
     # --- answers to us ---
 
     def _on_reply(self, event: ev.Reply, now: float) -> None:
-        request = self._requests.pop(event.request, None)
+        request = self._underway.ended(event.request)
         if request is None:
             return
         peer, message, at = request.peer, event.message, self._calendar(now)
@@ -336,7 +289,7 @@ class Dht:
         if request.record:
             self._replication.answered(request.peer, request.record, message.refusal, now)
         number = request.operation
-        if number is not None and (running := self._running.get(number)) is not None:
+        if number is not None and (running := self._underway.get(number)) is not None:
             if running.trace:
                 self._step(request, running, event.rtt_s)
             closer, refused = self.parts.admission.check_all(message.closer_peers, at, count_max=K_MAX)
@@ -347,7 +300,7 @@ class Dht:
             self._moved(number, now)
 
     def _on_failed(self, event: ev.Failed, now: float) -> None:
-        request = self._requests.pop(event.request, None)
+        request = self._underway.ended(event.request)
         if request is None:
             return
         parts = self.parts
@@ -366,7 +319,7 @@ class Dht:
         if request.candidate:
             self._ask_candidates(self._joining.ended(now), now)
         number = request.operation
-        if number is not None and (running := self._running.get(number)) is not None:
+        if number is not None and (running := self._underway.get(number)) is not None:
             if running.trace:
                 self._step(request, running, None)
             self._want(number, running.machine.failed(request.peer, now), now)
@@ -380,7 +333,7 @@ class Dht:
             return peer
         return told if told.peer_id == peer.peer_id and told.replaces(peer) else peer
 
-    def _step(self, request: _Request, running: _Running, rtt_s: float | None) -> None:
+    def _step(self, request: Request, running: Running, rtt_s: float | None) -> None:
         search, peer, command = running.machine.search, request.peer, running.command
         if command is None:
             return
@@ -392,9 +345,9 @@ class Dht:
     # --- our program asks ---
 
     def _on_command(self, command: ev.Command, now: float) -> None:
-        if len(self._running) >= OPERATIONS_MAX:
+        if len(self._underway) >= OPERATIONS_MAX:
             self._refuse(command, f"{OPERATIONS_MAX} operations are under way; wait for one of them")
-        elif command.operation in self._running or command.operation < 0:
+        elif command.operation < 0 or self._underway.get(command.operation) is not None:
             self._refuse(command, "an operation's number is 0 or more, and not that of one under way")
         elif (machine := self._operation(command, now)) is not None:
             self._run(command.operation, machine, command, now)
@@ -433,7 +386,7 @@ class Dht:
         self._out.append(ev.Completed(command.operation, ev.Refused(reason)))
 
     def _on_cancel(self, event: ev.Cancel, _now: float) -> None:
-        self._running.pop(event.operation, None)
+        self._underway.cancel(event.operation)
 
     def _on_unprovide(self, event: ev.Unprovide, _now: float) -> None:
         self._publications.remove(event.key)
@@ -445,10 +398,9 @@ class Dht:
         deadline = now + OPERATION_TIMEOUT_S
         self._ping(self._membership.recheck(now), now)
         while (place := self._refreshing.due(now, self._rng)) is not None:
-            # With nobody to ask each is over at once. Their numbers are below 0, where no command is.
-            self._refresh = self._upkeep - 1
+            self._refresh = self._upkeep - 1  # With nobody to ask it is over at once, and the next one due.
             self._run_upkeep(self._commands.find(place, now, deadline), now)
-        for key in self._publications.due(now, max(0, UPKEEP_MAX - self._upkeep_running)):
+        for key in self._publications.due(now, max(0, UPKEEP_MAX - self._underway.upkeep)):
             published = self._publications.get(key)
             if published is not None and published.value is not None:
                 self._run_upkeep(self._commands.store(key, published.value, now, deadline), now)
@@ -463,13 +415,12 @@ class Dht:
 
     def _run_upkeep(self, machine: Operation, now: float) -> None:
         self._upkeep -= 1
-        self._upkeep_running += 1
         self._run(self._upkeep, machine, None, now)
 
     # --- operations and requests ---
 
     def _run(self, number: int, machine: Operation, command: ev.Command | None, now: float) -> None:
-        self._running[number] = _Running(machine, command, now)
+        self._underway.begin(number, machine, command, now)
         self._want(number, machine.start(now), now)
         self._moved(number, now)
 
@@ -477,31 +428,19 @@ class Dht:
         for peer, message in wants:
             self._ask(peer, message, now, operation=number)
 
-    def _is_due(self, at: float, number: int) -> bool:
-        running = self._running.get(number)
-        return running is not None and running.due == at
-
     def _moved(self, number: int, now: float) -> None:
         """An operation has taken something in: it may be over, or wait for another time."""
-        running = self._running.get(number)
+        running = self._underway.moved(number)
         if running is None:
             return
-        if running.machine.outcome is None:
-            due = running.machine.next_deadline()
-            if due != running.due:
-                running.due = due
-                heappush(self._due, (due, number))
-            return
-        del self._running[number]
-        self._upkeep_running -= running.command is None
-        search = running.machine.search
+        search, outcome = running.machine.search, running.machine.outcome
         if running.machine.whole:
             distances = [search.target ^ peer.key for peer in search.closest(search.k)]
             self.parts.density.observe(search.target, distances)
         if isinstance(running.machine, PutOperation) and running.machine.enough:
             self._publications.published(running.machine.key, now)
-        if running.command is not None:
-            self._out.append(ev.Completed(running.command.operation, running.machine.outcome))
+        if running.command is not None and outcome is not None:
+            self._out.append(ev.Completed(running.command.operation, outcome))
         elif number == self._refresh:
             self._ping(self._membership.found(search.closest(search.k), now), now)
             newcomer = not self._refreshing.settled
@@ -522,9 +461,8 @@ class Dht:
         candidate: bool = False,
         record: bytes = b"",
     ) -> None:
-        self._request += 1
-        self._requests[self._request] = _Request(peer, operation, now, candidate=candidate, record=record)
-        self._out.append(ev.Ask(self._request, peer, message, self.parts.config.request_timeout_s))
+        ask = self._underway.ask(peer, message, now, operation=operation, candidate=candidate, record=record)
+        self._out.append(ask)
 
     def _effects(self) -> list[Effect]:
         effects, self._out = self._out, []

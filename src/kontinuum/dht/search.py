@@ -399,7 +399,7 @@ class Search:
         while not out and not self.done:
             for path in self._paths:
                 if changed is None or path is changed or not path.is_as_it_was():
-                    self._look(path)
+                    path.look(self._settings.k, capped=self._settings.prefix_caps)
             self._ask_in_turn(now, out)
             if any(path.blocker is not None for path in self._paths) or self._hopes():
                 break
@@ -413,36 +413,6 @@ class Search:
     def _hopes(self) -> bool:
         """Nobody at all has answered yet, but somebody still may: better late than never."""
         return not self._answered and any(each.state == LATE for each in self._asked.values())
-
-    def _look(self, path: Path) -> None:  # noqa: C901 -- calls would double its time
-        """See whom a path waits for, and whom it would ask if there is room in flight."""
-        room = path.has_room
-        left, crowded = self._settings.k, path.crowded and self._settings.prefix_caps
-        blocker: Candidate | None = None
-        fresh: list[Candidate] = []
-        prefixes: dict[str, int] = {}
-        for candidate in path.order:
-            state = candidate.state
-            if state == LATE:
-                continue
-            if crowded and (prefix := candidate.prefix) is not None:
-                used = prefixes.get(prefix, 0)
-                if used >= PREFIX_PEERS_MAX:
-                    continue
-                prefixes[prefix] = used + 1
-            if state != ANSWERED:
-                if blocker is None:
-                    blocker = candidate
-                if not room:
-                    break
-                if state == SLOW:
-                    continue  # It may fail: whoever comes after it is asked meanwhile.
-                if state == NEW:
-                    fresh.append(candidate)
-            left -= 1
-            if left == 0:
-                break
-        path.blocker, path.fresh, path.saw_fresh = blocker, fresh, room
 
     def _widen(self, path: Path) -> None:
         """Say how many requests the path keeps in flight.

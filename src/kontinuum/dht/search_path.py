@@ -136,6 +136,41 @@ class Path:
         """One request more may be in flight."""
         return self.in_flight < self.width
 
+    def look(self, k: int, *, capped: bool) -> None:  # noqa: C901 -- calls would double its time
+        """See whom it waits for, and whom it would ask if there is room in flight.
+
+        Args:
+            k: How many of the nearest count.
+            capped: Of one network no more than PREFIX_PEERS_MAX of them.
+        """
+        room = self.in_flight < self.width
+        left, crowded = k, self.crowded and capped
+        blocker: Candidate | None = None
+        fresh: list[Candidate] = []
+        prefixes: dict[str, int] = {}
+        for candidate in self.order:
+            state = candidate.state
+            if state == LATE:
+                continue
+            if crowded and (prefix := candidate.prefix) is not None:
+                used = prefixes.get(prefix, 0)
+                if used >= PREFIX_PEERS_MAX:
+                    continue
+                prefixes[prefix] = used + 1
+            if state != ANSWERED:
+                if blocker is None:
+                    blocker = candidate
+                if not room:
+                    break
+                if state == SLOW:
+                    continue  # It may fail: whoever comes after it is asked meanwhile.
+                if state == NEW:
+                    fresh.append(candidate)
+            left -= 1
+            if left == 0:
+                break
+        self.blocker, self.fresh, self.saw_fresh = blocker, fresh, room
+
     def is_as_it_was(self) -> bool:
         """Whether there is nothing new to see, if all that happened is that somebody answered in time.
 

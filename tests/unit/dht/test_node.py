@@ -8,6 +8,8 @@ from kontinuum.dht import events as ev
 from kontinuum.dht.config import Defences
 from kontinuum.dht.keys import key_of, key_of_peer
 from kontinuum.dht.node import OPERATIONS_MAX
+from kontinuum.dht.operation import Arrived, Surroundings
+from kontinuum.dht.operations import GetOperation
 from kontinuum.dht.records import blake3_key
 from kontinuum.dht.replication import REPLICATE_AFTER_S, Replication
 from kontinuum.dht.search import Search, SearchSettings
@@ -251,8 +253,6 @@ def test_a_record_of_another_key_is_no_answer(validate):
 
 def test_three_answers_on_one_path_are_not_enough():
     """A quorum on a single path could be one liar's friends; another path has to agree, or to end."""
-    from kontinuum.dht.operations import Arrived, GetOperation, Surroundings  # noqa: PLC0415
-
     net = Net([0])
     key = b"/contact/" + key_pair(700).peer_id
     around = Surroundings(

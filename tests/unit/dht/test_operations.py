@@ -6,7 +6,8 @@ from helpers.dht_net import Net
 from helpers.dht_peers import key_pair, peer, placed
 from helpers.records import content
 from kontinuum.dht.keys import key_of
-from kontinuum.dht.operations import Arrived, FindProvidersOperation, GetOperation, Surroundings
+from kontinuum.dht.operation import Arrived, Surroundings
+from kontinuum.dht.operations import FindProvidersOperation, GetOperation
 from kontinuum.dht.search import Search, SearchSettings
 from kontinuum.messages.kad import KadMessage, KadRecord, MessageType
 
