@@ -246,7 +246,7 @@ def _open_temporary(path: Path) -> tuple[int, Path]:
     for _ in range(_TEMPORARY_NAMES_MAX):
         temporary = path.with_name(f".{path.name[:100]}.{os.getpid()}.{next(_counter)}.tmp")
         try:
-            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+            flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
             return os.open(temporary, flags, PRIVATE_MODE), temporary
         except FileExistsError:
             continue  # Left by a process that had our number and was killed.

@@ -68,7 +68,7 @@ def seal_file(
         AlreadyExistsError: ``target`` is there; it is untouched.
         FileUnavailableError: A file cannot be read or written. There is no target.
     """
-    _verify_free(target)
+    verify_free(target)
     with opened(source, regular=False) as descriptor, NewFile(target.parent) as new:
         sealer = ObjectSealer(readers, signer=signer, context=context, metadata=metadata, entropy=entropy)
         size = seal_runs(sealer, file_runs(descriptor, source), new, on_progress)
@@ -100,15 +100,11 @@ def open_file(
         AlreadyExistsError: ``target`` is there; it is untouched.
         FileUnavailableError, NotAFileError: A file cannot be read or written. There is no target.
     """
-    _verify_free(target)
-    with opened(source, regular=True) as descriptor, NewFile(target.parent) as new:
+    verify_free(target)
+    with opened(source, regular=True) as descriptor:
         sealed = SealedFile(descriptor, source)
         opener = sealed.opener(keys, context=context, senders=senders)
-        with OverlappedWriter(new.descriptor, 0) as writer, _failing(new.path, "write"):
-            for run in sealed.runs(opener, on_progress):
-                writer.put([run])
-            writer.settle()
-        new.commit(target)
+        sealed.copy_to(target, opener, on_progress)
     return opener.claim
 
 
@@ -241,6 +237,20 @@ class SealedFile:
                 on_progress(done)
         opener.finish()
 
+    def copy_to(self, target: Path, opener: ObjectOpener, on_progress: Progress | None = None) -> None:
+        """Decrypt it into the new file ``target``, which appears when all of it was verified.
+
+        Raises:
+            EnvelopeError: The content is not what was sealed. There is no target.
+            AlreadyExistsError: ``target`` is there; it is untouched.
+            FileUnavailableError: A file cannot be read or written. There is no target.
+        """
+        with NewFile(target.parent) as new:
+            with _failing(new.path, "write"), OverlappedWriter(new.descriptor, 0) as writer:
+                for run in self.runs(opener, on_progress):
+                    writer.put([run])
+            new.commit(target)
+
     def _read(self, size: int, offset: int) -> bytes:
         with _failing(self._path, "read"):
             return os.pread(self._descriptor, size, offset)
@@ -286,7 +296,7 @@ def _failing(path: Path, action: str) -> Iterator[None]:
         raise FileUnavailableError(path, action, error.strerror or str(error)) from error
 
 
-def _verify_free(target: Path) -> None:
+def verify_free(target: Path) -> None:
     """Tell before the work what ``NewFile.commit`` would refuse after it."""
     if os.path.lexists(target):
         raise AlreadyExistsError(target)

@@ -1,0 +1,93 @@
+"""Seal everything in a vault anew, for other keys: after a rekeying, or when the root itself was replaced.
+
+Bounds:   one object at a time; it needs room for the largest one twice.
+Crash:    it can be run again at any time and does what is left. Objects that are sealed to the new keys are
+          recognised by opening with those alone; one that was sealed anew, and whose old form a crash left
+          there, says which it replaces.
+Not pure: blocking file work.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from kontinuum.base.entropy import Entropy
+from kontinuum.keys.envelope import EnvelopeError
+from kontinuum.vault.errors import DamagedObjectError
+from kontinuum.vault.keyring import Keyring
+from kontinuum.vault.object_id import ObjectId
+from kontinuum.vault.store import StoredObject, VaultStore
+
+Done = Callable[[int, int], None]
+"""Called with the bytes of files that are done and that there are; what it raises ends the work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resealed:
+    """What became of a vault's objects."""
+
+    sealed: tuple[ObjectId, ...]
+    """Objects that were sealed anew, by their old ids."""
+
+    current: int
+    """How many were sealed to the new keys already."""
+
+    left: tuple[tuple[ObjectId, str], ...]
+    """Objects that could not be opened, and why: they are as they were."""
+
+
+def reseal_all(
+    store: VaultStore,
+    old: Keyring,
+    new: Keyring,
+    *,
+    at: datetime,
+    entropy: Entropy,
+    on_progress: Done | None = None,
+) -> Resealed:
+    """Seal every object to ``new`` that is not yet.
+
+    Args:
+        store: The vault.
+        old: What opens its objects; keep it until nothing is left.
+        new: What they are sealed to; the first of its keys is the current one.
+        at: Now.
+        entropy: For data keys.
+        on_progress: See :data:`Done`.
+
+    Raises:
+        FileUnavailableError: The disk is full, read-only or failing. Run it again when it is not.
+    """
+    objects = [stored for stored in store.objects() if stored.present]
+    current = _current(store, objects, new)
+    replaced = {old_id: new_id for new_id, old_id in current.items() if old_id is not None}
+    total, done = sum(stored.size_bytes for stored in objects), 0
+    sealed, left = [], []
+    for stored in objects:
+        object_id = stored.object_id
+        if object_id in current:
+            pass
+        elif object_id in replaced:
+            store.delete(object_id, at=at, replaced_by=replaced[object_id])
+            sealed.append(object_id)
+        else:
+            try:
+                store.replace(object_id, old, new, at=at, entropy=entropy)
+                sealed.append(object_id)
+            except (EnvelopeError, DamagedObjectError) as error:
+                left.append((object_id, str(error)))
+        done += stored.size_bytes
+        if on_progress is not None:
+            on_progress(done, total)
+    return Resealed(tuple(sealed), len(current), tuple(left))
+
+
+def _current(store: VaultStore, objects: list[StoredObject], new: Keyring) -> dict[ObjectId, ObjectId | None]:
+    """The objects that are sealed to the new keys already, and what each replaces."""
+    alone = replace(new, keys=new.keys[:1])
+    found: dict[ObjectId, ObjectId | None] = {}
+    for stored in objects:
+        with suppress(EnvelopeError, DamagedObjectError):
+            found[stored.object_id] = store.describe(stored.object_id, alone).metadata.replaces
+    return found
