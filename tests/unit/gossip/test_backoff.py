@@ -7,6 +7,7 @@ ALICE, BOB = peer_id(1), peer_id(2)
 
 
 def backoff():
+    """A minute, an hour, two seconds."""
     return Backoff(60.0, 3600.0, 2.0)
 
 

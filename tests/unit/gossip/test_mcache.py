@@ -7,6 +7,7 @@ from kontinuum.gossip.mcache import MessageCache
 
 
 def entry(name, topic="room", size=10):
+    """A valid message."""
     made = Entry(name, topic, b"", None)
     made.field = bytes(size)
     return made

@@ -18,6 +18,7 @@ ID = bytes(46)
 
 
 def box(**changes):
+    """Queues with small bounds."""
     given = {"room_bytes": 100_000, "rpc_bytes": 1000, "bytes_max": 5000, "counters": Counters(), **changes}
     return Outbox(given.pop("room_bytes"), **given)
 

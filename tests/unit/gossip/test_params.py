@@ -13,7 +13,7 @@ from kontinuum.wire.limits import PUBSUB_DATA_BYTES_MAX
 
 def test_the_defaults_are_the_specifications():
     """
-    gossipsub v1.0, "Parameters", v1.1, "Overview of New Parameters"; what they leave open as go-libp2p-pubsub.
+    gossipsub v1.0, "Parameters", v1.1, "Overview of New Parameters"; what they leave open as go.
     """
     params = GossipParams()
 

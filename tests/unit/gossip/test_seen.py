@@ -9,6 +9,7 @@ SECOND = 10**9
 
 
 def author(number):
+    """A multihash."""
     return key_pair(number).peer_id.multihash
 
 
@@ -21,6 +22,7 @@ def put(seen, number, seqno, unix_ns=START_NS):
 
 
 def is_replay(seen, number, seqno):
+    """As the router asks."""
     return seen.is_replay(author(number), seqno.to_bytes(8))
 
 

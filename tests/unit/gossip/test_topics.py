@@ -13,6 +13,7 @@ from kontinuum.gossip.topics import Topics, check_topic
 
 
 def peer(number, protocol=Protocol.MESHSUB_1_2, *, direct=False):
+    """A connected peer."""
     queues = Outbox(0, rpc_bytes=1000, bytes_max=1000, counters=Counters())
     made = Peer(peer_id(number), protocol, queues, outbound=False, address=None)
     made.is_direct = direct
@@ -86,7 +87,8 @@ def test_who_gets_everything_without_a_mesh():
     assert list(topic.always) == [other]
 
 
-def test_a_peer_is_in_so_many_topics(small):
+@pytest.mark.usefixtures("small")
+def test_a_peer_is_in_so_many_topics():
     """
     Ours or not; one less, and it has room again.
     """
@@ -100,7 +102,8 @@ def test_a_peer_is_in_so_many_topics(small):
     assert topics.subscribe(alice, "more")
 
 
-def test_a_flood_of_topics_yields_to_others(small):
+@pytest.mark.usefixtures("small")
+def test_a_flood_of_topics_yields_to_others():
     """
     Strangers' topics are bounded; a peer with few of them takes one from the peer that has most.
     """
@@ -120,7 +123,8 @@ def test_a_flood_of_topics_yields_to_others(small):
     assert topics.subscribe(honest, "not few any more") is None
 
 
-def test_topics_that_we_are_in_have_room_for_everybody(small):
+@pytest.mark.usefixtures("small")
+def test_topics_that_we_are_in_have_room_for_everybody():
     """
     However full the rest is.
     """
@@ -136,7 +140,8 @@ def test_topics_that_we_are_in_have_room_for_everybody(small):
     assert len(ours.peers) == 100
 
 
-def test_subscriptions_of_strangers_topics_are_bounded(small):
+@pytest.mark.usefixtures("small")
+def test_subscriptions_of_strangers_topics_are_bounded():
     """
     Beyond it only peers with few topics get more.
     """
@@ -152,7 +157,8 @@ def test_subscriptions_of_strangers_topics_are_bounded(small):
     assert results == [True] * 5 + [False] * 3
 
 
-def test_we_are_in_so_many_topics(small):
+@pytest.mark.usefixtures("small")
+def test_we_are_in_so_many_topics():
     """
     One more is refused; being in one already is not one more.
     """
@@ -165,7 +171,8 @@ def test_we_are_in_so_many_topics(small):
     topics.join("0")
 
 
-def test_the_books_are_right_when_interest_comes_and_goes(small):
+@pytest.mark.usefixtures("small")
+def test_the_books_are_right_when_interest_comes_and_goes():
     """
     A topic that we leave counts as a stranger's again, with all who are in it.
     """
