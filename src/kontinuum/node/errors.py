@@ -170,6 +170,13 @@ class ForeignPeerError(MisuseError):
         self.peer_id = peer_id
 
 
+class VaultOffError(MisuseError):
+    """The node keeps nothing, so it has no vault."""
+
+    def __init__(self) -> None:
+        super().__init__("this node has no vault: it has no data directory")
+
+
 class RecordRefusedError(MisuseError):
     """The record may not be put, or the command makes no sense; nothing was sent. The message says why."""
 

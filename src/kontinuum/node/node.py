@@ -58,12 +58,14 @@ from kontinuum.transport.errors import ConnectError, WrongPeerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from kontinuum.identity import KeyPair
     from kontinuum.node.config import NodeConfig
     from kontinuum.node.dht import NodeDht
     from kontinuum.node.libp2p import NodeLibp2p
     from kontinuum.node.pubsub import NodePubSub
+    from kontinuum.node.vault import NodeVault
     from kontinuum.transport import MessageStream, Stream
 
 NOT_RUNNING = "the node does not run; use: async with Node(...) as node"
@@ -112,6 +114,8 @@ class Node(DhtMethods, HandlerMethods, PubSubMethods):
         self._neighbours: Neighbours
         self._own: OwnContact
         self._dht: NodeDht | None = None
+        self._vault: NodeVault | None = None
+        self._vault_home: tuple[Path, KeyPair] | None = None
         self._pubsub: NodePubSub | None = None
         self._libp2p: NodeLibp2p | None = None
         self._connected: dict[PeerId, Connection] = {}
@@ -171,6 +175,7 @@ class Node(DhtMethods, HandlerMethods, PubSubMethods):
         config, stack = self.config, self._stack
         directory = open_directory(stack, config)
         key_pair = self._key_pair or identity(config, directory)
+        self._vault_home = None if directory is None else (directory.path, key_pair)
         network = network_id(config.network)
         proof = await proof_of(
             key_pair.peer_id,
@@ -414,6 +419,21 @@ class Node(DhtMethods, HandlerMethods, PubSubMethods):
             handlers=self._rpc.handlers_at_work,
             known_peers=len(self._neighbours.store),
         )
+
+    @property
+    def vault(self) -> NodeVault:
+        """Sealed objects in this node's data directory.
+
+        Raises:
+            MisuseError: The node does not run.
+            VaultOffError: It has no data directory.
+        """
+        self._require_running()
+        if self._vault is None:
+            from kontinuum.node.vault import open_vault  # Only nodes that keep something need its ciphers.
+
+            self._vault = open_vault(self._vault_home, self.clock)
+        return self._vault
 
     @property
     def dht(self) -> NodeDht:

@@ -1,0 +1,254 @@
+"""The vault of a node, for programs: the blocking store in worker threads, with the node's own keys.
+
+Bounds:   those of the vault; one thread for each operation in work.
+Trust:    what a vault gives back was signed by this node for its vault; see ``kontinuum.vault.store``.
+Secrets:  :func:`vault_keyring` derives the encryption key from the node's signing seed under a label of its
+          own, until the hierarchy of keys gives epochs theirs (docs/adr/0051-envelopes.md): a seed is never
+          used for two things.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from kontinuum.base.clock import Clock, SystemClock
+from kontinuum.base.entropy import Entropy, SystemEntropy
+from kontinuum.identity import Secret
+from kontinuum.keys.derivation import labelled
+from kontinuum.keys.envelope import HybridKey, Reader, Role, X25519Key
+from kontinuum.keys.envelope.files import even_runs
+from kontinuum.node.errors import VaultOffError
+from kontinuum.vault import Keyring, Metadata, ObjectId, VaultStore
+from kontinuum.vault.reading import OBJECT_BYTES_MAX
+
+if TYPE_CHECKING:
+    import concurrent.futures
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from kontinuum.identity import KeyPair
+    from kontinuum.keys.envelope.files import Progress
+    from kontinuum.vault import Description, ObjectReader, StoredObject
+
+DIRECTORY = "vault"
+"""The vault's directory within a data directory."""
+
+T = TypeVar("T")
+
+
+def open_vault(home: tuple[Path, KeyPair] | None, clock: Clock) -> NodeVault:
+    """The vault of a node.
+
+    Args:
+        home: Its data directory and its identity; ``None`` if it keeps nothing.
+        clock: Where the time comes from.
+
+    Raises:
+        VaultOffError: It keeps nothing.
+    """
+    if home is None:
+        raise VaultOffError
+    directory, key_pair = home
+    return NodeVault(directory / DIRECTORY, vault_keyring(key_pair), clock)
+
+
+class _CancelledError(Exception):
+    """Ends the work of a thread whose task was cancelled; nobody sees it."""
+
+
+def vault_keyring(key_pair: KeyPair, *, post_quantum: bool = False) -> Keyring:
+    """The keys of a node without a cluster, derived from its identity: its key file backs them up.
+
+    Args:
+        key_pair: The node's identity.
+        post_quantum: Seal what is put from now on to ML-KEM-768 and X25519. Both kinds are opened.
+    """
+    classical = X25519Key(Secret(labelled(key_pair.seed, "vault-encryption")))
+    hybrid = HybridKey(Secret(labelled(key_pair.seed, "vault-encryption-pq")))
+    keys = (hybrid, classical) if post_quantum else (classical, hybrid)
+    return Keyring(key_pair, (Reader(keys[0].recipient, Role.SELF),), keys)
+
+
+class NodeVault:
+    """Sealed objects in the node's data directory: ``node.vault``.
+
+    Args:
+        directory: Where; made when something is put.
+        keyring: Whose it is.
+        clock: Where the time comes from.
+        entropy: For data keys.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        keyring: Keyring,
+        clock: Clock | None = None,
+        entropy: Entropy | None = None,
+    ) -> None:
+        self.store = VaultStore(directory)
+        self.keyring = keyring
+        self._clock = clock or SystemClock()
+        self._entropy = entropy or SystemEntropy()
+
+    async def put(
+        self, content: bytes | Path, *, name: str = "", on_progress: Progress | None = None
+    ) -> StoredObject:
+        """Seal bytes, or the file of a path; durable when this returns. Cancelling leaves nothing behind.
+
+        Args:
+            content: What is put.
+            name: For people; several objects may have the same. A file's own name if none is given.
+            on_progress: Called in the worker thread with the bytes sealed so far.
+
+        Raises:
+            VaultFullError: There are as many objects as a vault may have.
+            FileUnavailableError: The disk is full, read-only or failing, or the file cannot be read.
+        """
+        at = self._clock.utc()
+        if isinstance(content, Path):
+            metadata = Metadata(name or content.name, at)
+            return await self._work(
+                lambda stop: self.store.put_file(
+                    content, self.keyring, metadata, entropy=self._entropy, on_progress=stop
+                ),
+                on_progress,
+            )
+        metadata = Metadata(name, at)
+        return await self._work(
+            lambda stop: self.store.put(
+                even_runs([content]), self.keyring, metadata, entropy=self._entropy, on_progress=stop
+            ),
+            on_progress,
+        )
+
+    async def put_stream(self, pieces: AsyncIterator[bytes], *, name: str = "") -> StoredObject:
+        """Seal what an asynchronous iterator gives, as it comes; see :meth:`put`."""
+        loop, metadata = asyncio.get_running_loop(), Metadata(name, self._clock.utc())
+        awaited: list[concurrent.futures.Future[bytes | None]] = []
+
+        async def next_piece() -> bytes | None:
+            return await anext(pieces, None)
+
+        def chunks() -> Iterator[bytes]:
+            while True:
+                awaited[:] = [asyncio.run_coroutine_threadsafe(next_piece(), loop)]
+                if (piece := awaited[0].result()) is None:
+                    return
+                yield piece
+
+        return await self._work(
+            lambda stop: self.store.put(
+                even_runs(chunks()), self.keyring, metadata, entropy=self._entropy, on_progress=stop
+            ),
+            on_cancel=lambda: [future.cancel() for future in awaited],
+        )
+
+    async def get(self, what: ObjectId | str, *, bytes_max: int = OBJECT_BYTES_MAX) -> bytes:
+        """The content of an object, verified.
+
+        Args:
+            what: Its id, the beginning of one, or its name.
+            bytes_max: How much is read into memory at most.
+
+        Raises:
+            NoSuchObjectError, AmbiguousObjectError: It is none, or several.
+            ObjectTooLargeError: It is longer than ``bytes_max``; see :meth:`save` and :meth:`stream`.
+            DamagedObjectError: Its file is gone, cut off or was changed; the message says what to do.
+            EnvelopeError: It is not sealed to our keys, or not by us.
+            FileUnavailableError: It cannot be read.
+        """
+        return await self._read(what, lambda reader, _: reader.read(bytes_max))
+
+    async def save(
+        self, what: ObjectId | str, target: Path, *, on_progress: Progress | None = None
+    ) -> Description:
+        """Write an object's content into a new file, which appears when all of it is there; see :meth:`get`.
+
+        Raises:
+            AlreadyExistsError: ``target`` is there; it is untouched.
+        """
+
+        def copy(reader: ObjectReader, stop: Progress) -> Description:
+            reader.copy_to(target, stop)
+            return reader.description
+
+        return await self._read(what, copy, on_progress)
+
+    async def stream(self, what: ObjectId | str) -> AsyncIterator[bytes]:
+        """The content of an object in pieces of a mebibyte; all of it was verified before the first.
+
+        See :meth:`get` for what may be wrong.
+        """
+        object_id = await self.find(what)
+        with contextlib.ExitStack() as stack:
+            reader = await asyncio.to_thread(stack.enter_context, self.store.open(object_id, self.keyring))
+            runs = reader.runs()
+            while (run := await asyncio.to_thread(next, runs, None)) is not None:
+                yield bytes(run)
+
+    async def list(self) -> list[StoredObject]:
+        """Every object, in the order in which they came; no key is needed."""
+        return await asyncio.to_thread(self.store.objects)
+
+    async def describe(self, what: ObjectId | str) -> Description:
+        """Name, time, sender and readers of an object; see :meth:`get`."""
+        object_id = await self.find(what)
+        return await asyncio.to_thread(self.store.describe, object_id, self.keyring)
+
+    async def delete(self, what: ObjectId | str) -> ObjectId:
+        """Delete an object for good; see :meth:`get` for what may be wrong with ``what``."""
+        object_id = await self.find(what)
+        await asyncio.to_thread(self.store.delete, object_id, at=self._clock.utc())
+        return object_id
+
+    async def find(self, what: ObjectId | str) -> ObjectId:
+        """The id of the object that is meant; see :meth:`get`."""
+        if isinstance(what, ObjectId):
+            return what
+        return await asyncio.to_thread(self.store.find, what, self.keyring)
+
+    async def _read(
+        self,
+        what: ObjectId | str,
+        use: Callable[[ObjectReader, Progress], T],
+        on_progress: Progress | None = None,
+    ) -> T:
+        object_id = await self.find(what)
+
+        def work(stop: Progress) -> T:
+            with self.store.open(object_id, self.keyring) as reader:
+                return use(reader, stop)
+
+        return await self._work(work, on_progress)
+
+    async def _work(
+        self,
+        work: Callable[[Progress], T],
+        on_progress: Progress | None = None,
+        *,
+        on_cancel: Callable[[], object] | None = None,
+    ) -> T:
+        """Do blocking work in a thread; a cancelled caller ends it at the next run and waits for that."""
+        stopped = threading.Event()
+
+        def stop(done: int) -> None:
+            if stopped.is_set():
+                raise _CancelledError
+            if on_progress is not None:
+                on_progress(done)
+
+        task = asyncio.ensure_future(asyncio.to_thread(work, stop))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            stopped.set()
+            if on_cancel is not None:
+                on_cancel()
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.exception()  # Looked at, so that nobody complains.
+            raise
