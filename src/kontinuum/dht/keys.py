@@ -12,9 +12,6 @@ from kontinuum.identity import PeerId
 KEY_BITS = 256
 """Bits of a key: SHA-256, and so the buckets of a routing table. libp2p specs, kad-dht/README.md."""
 
-MAX_DISTANCE = (1 << KEY_BITS) - 1
-"""The largest distance of two keys."""
-
 KadKey = int
 """A place in the key space: 0 to 2^256 - 1. As a number, since XOR and order are all that is done with it."""
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kontinuum.dht.events import Refusal
-from kontinuum.dht.keys import MAX_DISTANCE, key_of
+from kontinuum.dht.keys import KEY_BITS, key_of
 from kontinuum.dht.records.quotas import PUTS_BURST_PEER, PUTS_PER_S_PEER
 
 if TYPE_CHECKING:
@@ -68,6 +68,9 @@ welcome."""
 REFUSALS_MAX = 3
 """Refusals one after the other for want of room, after which a receiver is not sent what waits for it. Our
 choice: the first may be about one large record."""
+
+
+_FARTHEST = (1 << KEY_BITS) - 1
 
 
 class _Receiver:
@@ -207,10 +210,10 @@ class Replication:
             return []
         neighbours = self._table.closest(self._local, self._k)
         if len(neighbours) < self._k:
-            return self._records.around(peer.key, MAX_DISTANCE)
+            return self._records.around(peer.key, _FARTHEST)
         # As far from the key as our k-th neighbour is from us, with some room since density varies.
         radius = NEAR_FACTOR * (self._local ^ neighbours[-1].key)
-        return self._records.around(peer.key, min(radius, MAX_DISTANCE))
+        return self._records.around(peer.key, min(radius, _FARTHEST))
 
     def _responsible(self, place: KadKey, closest: list[Peer], without: Peer | None = None) -> bool:
         ours = place ^ self._local

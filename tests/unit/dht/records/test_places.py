@@ -3,9 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kontinuum.dht.keys import KEY_BITS, MAX_DISTANCE, key_of
+from kontinuum.dht.keys import KEY_BITS, key_of
 from kontinuum.dht.records.places import Places
 
+MAX_DISTANCE = (1 << KEY_BITS) - 1
 KEYS = [b"/x/%d" % number for number in range(300)]
 
 
