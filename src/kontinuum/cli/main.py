@@ -19,6 +19,7 @@ except ImportError:
 from kontinuum.cli import state
 from kontinuum.cli.commands import (
     call,
+    chat,
     completion,
     config,
     contact,
@@ -27,6 +28,7 @@ from kontinuum.cli.commands import (
     node,
     peers,
     ping,
+    pubsub,
     receive,
     send,
     sim,
@@ -56,8 +58,10 @@ app.command("send")(send.send)
 app.command("receive")(receive.receive)
 app.add_typer(contact.app, name="contact")
 app.add_typer(dht.app, name="dht")
+app.add_typer(pubsub.app, name="pubsub")
 app.add_typer(config.app, name="config")
 app.add_typer(sim.app, name="sim")
+app.command("chat")(chat.chat)
 app.command("doctor")(doctor.doctor)
 app.command("completion")(completion.completion)
 

@@ -32,6 +32,9 @@ RESULTS: dict[str, tuple[str, ...]] = {
         "messages_verified",
         "dht_pairs",
         "dht_resolved",
+        "pubsub_published",
+        "pubsub_delivered",
+        "pubsub_delivery_ratio",
         "file_bytes",
         "file_blake3",
         "file_receivers",
@@ -106,6 +109,10 @@ RESULTS: dict[str, tuple[str, ...]] = {
         "lookups",
         "counts",
     ),
+    "pubsub pub": ("topic", "messages", "bytes", "peers", "elapsed_ms"),
+    "pubsub sub": ("type", "topic", "messages", "dropped"),
+    "pubsub peers": ("topics", "peers"),
+    "pubsub scores": ("scores", "bands", "thresholds"),
     "config check": ("ok", "findings"),
     "config example": ("toml",),
     "doctor": ("ok", "checks"),
@@ -144,8 +151,38 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "ready": ("type", "to", "contact"),
     "offer": ("type", "peer_id", "files"),
     "session": ("type", "peer_id", "files", "error"),
+    "subscribed": ("type", "topic"),
+    "message": ("type", "topic", "author", "seqno", "data", "received_from"),
 }
-"""Keys of the lines that ``receive --json`` writes before its result, by their ``type``."""
+"""Keys of the lines that ``receive --json`` and ``pubsub sub --json`` write first, by their ``type``."""
+
+PUBSUB_TOPIC = ("topic", "joined", "peers", "mesh")
+"""Keys of one entry of ``topics`` (command ``pubsub peers``)."""
+
+PUBSUB_PEER = (
+    "peer_id",
+    "protocol",
+    "outbound",
+    "address",
+    "score",
+    "topics",
+    "meshes",
+    "queued_bytes",
+    "stalled_s",
+)
+"""Keys of one entry of ``peers`` (command ``pubsub peers``)."""
+
+PUBSUB_SCORE = (
+    "peer_id",
+    "connected",
+    "score",
+    "topics",
+    "application",
+    "colocation",
+    "behaviour",
+    "slow",
+)
+"""Keys of one entry of ``scores`` (command ``pubsub scores``): the parts of the score."""
 
 PEER = ("peer_id", "connected", "address", "path", "rtt_ms", "key_exchange")
 """Keys of one entry of ``peers`` (command ``peers``)."""
@@ -176,6 +213,8 @@ UP_PEER = (
     "calls_failed",
     "rtt_ms",
     "resolved",
+    "published",
+    "heard",
     "file",
 )
 """Keys of one entry of ``peers`` (command ``up``)."""

@@ -19,6 +19,7 @@ from kontinuum.cli.errors import CliError
 from kontinuum.cli.up.child import Child
 from kontinuum.cli.up.summary import NodeState, PairState, Plan, Summary
 from kontinuum.cli.up.table import LiveTable
+from kontinuum.cli.up.topic import TopicTraffic
 from kontinuum.cli.up.workplace import digest_of, generate_file, workplace
 from kontinuum.node.operations import DIGEST_PROTOCOL
 
@@ -78,6 +79,7 @@ class _Network:
         self._work: asyncio.Task[None] | None = None
         self._watchers: list[asyncio.Task[None]] = []
         self._message_digest = b""
+        self._topic = TopicTraffic(self.summary, self._children, self._problem)
 
     async def run(self, output: Output) -> None:
         loop = asyncio.get_running_loop()
@@ -109,15 +111,18 @@ class _Network:
             watcher.cancel()
         for child in self._children:
             child.ask_to_end()
+        await self._topic.close()
         await asyncio.gather(*[child.end() for child in self._children])
 
     async def _carry_out(self) -> None:
         try:
             async with asyncio.timeout(self._plan.timeout_s):
                 await self._start()
+                await self._topic.join()
                 await self._round(self._resolve)
                 await self._round(self._meet)
                 await self._round(self._call_each)
+                await self._topic.publish()
                 await self._send_file()
                 await self._look()
                 self.summary.complete = True
@@ -128,6 +133,7 @@ class _Network:
         while self._plan.stay:
             await asyncio.sleep(ROUND_PAUSE_S)
             await self._round(self._call_each)
+            await self._topic.publish()
             await self._look()
 
     # --- starting -----------------------------------------------------------------------------------

@@ -65,6 +65,12 @@ class NodeState:
     file: str = ""
     """``""``, ``sending``, ``sent``, ``receiving``, ``verified``, or what went wrong."""
     file_done: int = 0
+    published: int = 0
+    """Messages of the topic that this node has published."""
+    awaited: int = 0
+    """Messages of others that it should have heard."""
+    heard: int = 0
+    """Those of them that it has."""
 
     @property
     def resolved(self) -> int:
@@ -139,6 +145,22 @@ class Summary:
         return sum(node.resolved for node in self.nodes)
 
     @property
+    def pubsub_published(self) -> int:
+        """Messages that nodes published to the topic."""
+        return sum(node.published for node in self.nodes)
+
+    @property
+    def pubsub_delivered(self) -> int:
+        """How often one of them was heard by another node."""
+        return sum(node.heard for node in self.nodes)
+
+    @property
+    def pubsub_delivery_ratio(self) -> float:
+        """The same, as a part of how often it should have been; 0 before anything was published."""
+        awaited = sum(node.awaited for node in self.nodes)
+        return self.pubsub_delivered / awaited if awaited else 0.0
+
+    @property
     def calls_ok(self) -> int:
         """Answered calls of all nodes."""
         return sum(node.calls_ok for node in self.nodes)
@@ -170,6 +192,7 @@ class Summary:
             and self.calls_failed == 0
             and self.file_verified
             and self.messages_verified == self.messages_sent > 0
+            and self.pubsub_delivery_ratio == 1.0
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -186,6 +209,9 @@ class Summary:
             "messages_verified": self.messages_verified,
             "dht_pairs": self.dht_pairs,
             "dht_resolved": self.dht_resolved,
+            "pubsub_published": self.pubsub_published,
+            "pubsub_delivered": self.pubsub_delivered,
+            "pubsub_delivery_ratio": round(self.pubsub_delivery_ratio, 6),
             "file_bytes": self.file_bytes,
             "file_blake3": self.file_digest,
             "file_receivers": self.file_receivers,
@@ -203,6 +229,8 @@ class Summary:
                     "calls_failed": node.calls_failed,
                     "rtt_ms": mean_rtt_ms(node),
                     "resolved": node.resolved,
+                    "published": node.published,
+                    "heard": node.heard,
                     "file": node.file or None,
                 }
                 for node in self.nodes
@@ -235,6 +263,7 @@ def rows(summary: Summary) -> list[list[str]]:
                 ",".join(paths) or "-",
                 "-" if rtt is None else f"{rtt:.2f} ms",
                 f"{node.resolved}/{len(summary.nodes) - 1}",
+                f"{100 * node.heard / node.awaited:.4g}%" if node.awaited else "-",
                 f"{rate:.0f}",
                 str(node.calls_ok) + (f" ({node.calls_failed} failed)" if node.calls_failed else ""),
                 done + node.file or "-",
@@ -249,7 +278,20 @@ def host_and_port(multiaddr: str) -> str:
     return f"{parts[2]}:{parts[4]}" if len(parts) == 6 else multiaddr
 
 
-HEADER = ("NODE", "PEER", "STATE", "ADDRESS", "PEERS", "PATH", "RTT", "FOUND", "CALLS/S", "CALLS", "FILE")
+HEADER = (
+    "NODE",
+    "PEER",
+    "STATE",
+    "ADDRESS",
+    "PEERS",
+    "PATH",
+    "RTT",
+    "FOUND",
+    "HEARD",
+    "CALLS/S",
+    "CALLS",
+    "FILE",
+)
 """Columns of the table."""
 
 
@@ -267,6 +309,10 @@ def text(summary: Summary) -> str:
     median = f", {times[len(times) // 2]:.2f} ms in the median" if times else ""
     lines.append(f"{summary.dht_resolved} of {summary.dht_pairs} found by key through the DHT alone{median}")
     lines.append(f"message: {summary.messages_verified} of {summary.messages_sent} verified by BLAKE3")
+    lines.append(
+        f"topic: {summary.pubsub_published} messages published, heard {summary.pubsub_delivered} times, "
+        f"{100 * summary.pubsub_delivery_ratio:.4g} % delivered"
+    )
     rate = ""
     if summary.file_s > 0:
         rate = f", {size_text(int(summary.file_bytes * summary.file_verified_by / summary.file_s))}/s in all"

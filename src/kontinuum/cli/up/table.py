@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 REFRESH_S = 0.25
 """Seconds between two drawings. Our choice: lively, and cheap."""
 
-WIDE_COLUMNS = 100
-"""Columns of a terminal below which the addresses are left out, so that the rest fits into 80."""
+WIDE_COLUMNS = 110
+"""Columns of a terminal below which LEFT_OUT is left out, so that the rest fits into 80."""
+
+LEFT_OUT = ("ADDRESS", "PATH")
+"""Columns that say least while all nodes are on one machine."""
 
 
 class LiveTable:
@@ -59,7 +62,7 @@ class LiveTable:
         from rich.text import Text
 
         narrow = self._output.console().width < WIDE_COLUMNS
-        shown = [index for index, name in enumerate(HEADER) if not (narrow and name == "ADDRESS")]
+        shown = [index for index, name in enumerate(HEADER) if not (narrow and name in LEFT_OUT)]
         table = Table(box=None, pad_edge=False)
         for index in shown:
             table.add_column(HEADER[index], no_wrap=True)
@@ -69,7 +72,8 @@ class LiveTable:
         summary = self._summary
         line = (
             f"{summary.pairs_connected} of {summary.pairs} pairs connected, "
-            f"{summary.calls_per_s:.0f} calls per second, {summary.calls_failed} failed"
+            f"{summary.calls_per_s:.0f} calls per second, {summary.calls_failed} failed, "
+            f"{100 * summary.pubsub_delivery_ratio:.4g} % delivered"
         )
         notes = [Text(printable(problem), style="red") for problem in summary.problems[-3:]]
         return Group(table, Text(""), Text(line), *notes, Text(self._footer, style="dim"))
