@@ -266,7 +266,7 @@ class VaultStore:
             with self._changing() as index:
                 found = self._shelf.scan()
                 self._put_right(index, found)
-                return _listed(index, found)
+                return _listed(self._journal.load(), found)
         except FileUnavailableError:
             # A medium that cannot be written: shown as it is.
             with self._reading() as index:
