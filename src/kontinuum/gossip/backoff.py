@@ -67,8 +67,10 @@ class Backoff:
             seconds = self._prune_s * 2.0**record.offences
         seconds = min(seconds, self._max_s)
         record.pruned_at = now
-        record.ends_at = max(record.ends_at, now + seconds)
-        return record.ends_at - now
+        if now + seconds < record.ends_at:
+            return record.ends_at - now
+        record.ends_at = now + seconds
+        return seconds
 
     def is_active(self, topic: str, peer: PeerId, now: float) -> bool:
         """Whether a GRAFT of the peer comes too early."""

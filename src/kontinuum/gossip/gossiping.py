@@ -246,4 +246,4 @@ class _Announcement:
 
 def _excess(count: int, limit: int) -> float:
     """Offences for exceeding a limit: none up to twice the limit, since heartbeats of two peers differ."""
-    return min(FLOOD_PENALTY_MAX, FLOOD_PENALTY * max(0, count // limit - 1))
+    return min(FLOOD_PENALTY_MAX, FLOOD_PENALTY * max(0, (count - 1) // limit - 1))

@@ -12,6 +12,7 @@ Pure:     no I/O or clock; chance is a seedable Rng.
 
 from __future__ import annotations
 
+from enum import Enum
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,9 @@ offences for it."""
 GRAFT_PENALTY = 1.0
 """Offences (P7) for a GRAFT during backoff; twice that shortly after the PRUNE. As go."""
 
+STALLED_S = 2.0
+"""Seconds for which a peer's stream has taken nothing, after which it is not grafted. Our choice."""
+
 BACKOFF_ABSURD_S = 24 * 3600
 """A PRUNE that asks for more seconds than that is an offence. Our choice: nobody's default is above
 minutes."""
@@ -42,6 +46,15 @@ BACKOFF_PENALTY = 1.0
 
 BACKOFF_EXPIRE_TICKS = 15
 """Heartbeats between two looks at which backoffs are over. As go."""
+
+
+class Refusal(Enum):
+    """Why a peer does not come into a mesh."""
+
+    UNFIT = "its score is negative, or it belongs into no mesh of the topic"
+    BACKOFF = "it grafts too early"
+    FULL = "there are D_high already"
+    """The only one with which we name others (v1.1: PX is for oversubscription)."""
 
 
 class Meshes:
@@ -100,9 +113,12 @@ class Meshes:
             topic = parts.topics.joined.get(name)
             if topic is None or topic.mesh is None or peer in topic.mesh:
                 continue  # Of unknown topics nothing is said: v1.1, "Spam Protection Measures".
-            if not self._may_graft(topic, peer, score, now):
+            refusal = self._refusal(topic, peer, score, now)
+            if refusal is not None:
                 parts.counters.grafts_refused += 1
-                self._refuse(topic, peer, now)
+                others = self._exchange.choose(topic, peer) if refusal is Refusal.FULL else ()
+                backoff_s = parts.backoff.add(name, peer.peer_id, None, now)
+                self._tell_prune(topic, peer, backoff_s, others)
                 continue
             topic.mesh[peer] = None
             parts.scores.graft(peer.peer_id, name, now)
@@ -204,20 +220,23 @@ class Meshes:
             peer.protocol.has_mesh
             and not peer.is_direct
             and peer not in (topic.mesh or ())
+            and not peer.outbox.is_stalled(now - STALLED_S)
             and not self._parts.backoff.blocks(topic.name, peer.peer_id, now)
             and self._parts.score(peer) >= 0
         )
 
-    def _may_graft(self, topic: Topic, peer: Peer, score: float, now: float) -> bool:
-        """Whether a peer that we have not asked may come into the mesh."""
+    def _refusal(self, topic: Topic, peer: Peer, score: float, now: float) -> Refusal | None:
+        """Why a peer that we have not asked may not come into the mesh; ``None`` if it may."""
         parts = self._parts
         if peer.is_direct or not peer.protocol.has_mesh or peer not in topic.peers:
-            return False
+            return Refusal.UNFIT
         if parts.backoff.is_active(topic.name, peer.peer_id, now):
             self._offended(topic, peer, now)
-            return False
-        mesh_size = len(topic.mesh or ())
-        return score >= 0 and (mesh_size < parts.params.D_high or peer.outbound)
+            return Refusal.BACKOFF
+        if score < 0:
+            return Refusal.UNFIT
+        is_full = len(topic.mesh or ()) >= parts.params.D_high
+        return Refusal.FULL if is_full and not peer.outbound else None
 
     def _offended(self, topic: Topic, peer: Peer, now: float) -> None:
         parts = self._parts
@@ -244,9 +263,6 @@ class Meshes:
         self._parts.scores.prune(peer.peer_id, topic.name, now)
         others = self._exchange.choose(topic, peer) if exchange and seconds is None else ()
         self._tell_prune(topic, peer, self._parts.backoff.add(topic.name, peer.peer_id, seconds, now), others)
-
-    def _refuse(self, topic: Topic, peer: Peer, now: float) -> None:
-        self._tell_prune(topic, peer, self._parts.backoff.add(topic.name, peer.peer_id, None, now), ())
 
     def _tell_prune(
         self, topic: Topic, peer: Peer, seconds: float, others: Sequence[tuple[bytes, bytes]]

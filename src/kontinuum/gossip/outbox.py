@@ -105,6 +105,10 @@ class Outbox:
         messages = len(self.own) + len(self.forward) + len(self.gossip)
         return messages + len(self._subscriptions) + len(self._control)
 
+    def is_stalled(self, since: float) -> bool:
+        """Whether something has been waiting since then, or longer, and nothing was sent."""
+        return self.stalled_since is not None and self.stalled_since <= since
+
     # --- putting in. ``Parts.forward`` does it itself: it is done for each message and each peer of a mesh
 
     def put_subscription(self, field: bytes) -> None:

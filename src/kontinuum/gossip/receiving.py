@@ -108,7 +108,7 @@ class Receiving:
             message_id = author + seqno
             entry = known.get(message_id)
             if entry is not None and (isinstance(entry, State) or entry.state or entry.body == body):
-                self._take_duplicate(peer, entry, now)
+                self._take_duplicate(peer, topic, entry, now)
             elif len(data) > bytes_max:
                 counters.too_large += 1
             elif parts.seen.is_replay(author, seqno):
@@ -221,16 +221,18 @@ class Receiving:
         if left_at is None or left_at + LEAVE_GRACE_S <= now:
             peer.unsolicited += 1
 
-    def _take_duplicate(self, peer: Peer, entry: Entry | State, now: float) -> None:
+    def _take_duplicate(self, peer: Peer, topic: str, entry: Entry | State, now: float) -> None:
         parts = self._parts
         parts.counters.duplicates += 1
-        if isinstance(entry, State) or peer is entry.source or peer in entry.others:
-            return
-        entry.others.append(peer)
-        if entry.state is State.VALID:
-            age_s = now - entry.at
-            parts.scores.duplicate(peer.peer_id, entry.topic, age_s, now)
-            self._forwarding.observe(entry, age_s)
+        if isinstance(entry, State):
+            if entry is State.INVALID:
+                parts.scores.invalid(peer.peer_id, topic)
+        elif peer is not entry.source and peer not in entry.others:
+            entry.others.append(peer)
+            if entry.state is State.VALID:
+                age_s = now - entry.at
+                parts.scores.duplicate(peer.peer_id, topic, age_s, now)
+                self._forwarding.observe(entry, age_s)
 
     def _author_of(self, message: WireMessage, now: float) -> PeerId | None:
         """Who signed a verified message; ``None`` if the key is nobody's."""
@@ -254,7 +256,7 @@ class Receiving:
         seen = self._parts.seen
         other = seen.known.get(entry.message_id)
         if other is not None and other is not entry and (isinstance(other, State) or other.state):
-            self._take_duplicate(peer, other, now)
+            self._take_duplicate(peer, entry.topic, other, now)
             return False
         entry.state = State.PENDING
         seen.keep(entry)

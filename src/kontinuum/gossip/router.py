@@ -413,7 +413,7 @@ class Router:
             box = peer.outbox
             if box.stalled_since is not None:
                 box.expire(now)
-                if box.stalled_since + STALLED_S <= now:
+                if box.is_stalled(now - STALLED_S):
                     box.stalled_since = now
                     parts.out.append(ev.Disconnect(peer.peer_id, ev.DisconnectReason.STALLED))
             if box.dropped:

@@ -407,6 +407,7 @@ class _Control:
                 record = content
         if (
             len(multihash) == PUBSUB_AUTHOR_BYTES
+            and multihash.startswith(AUTHOR_PREFIX)
             and len(record) <= PUBSUB_PX_RECORD_BYTES_MAX
             and len(peers) < PUBSUB_PX_PEERS_MAX
         ):

@@ -214,6 +214,7 @@ def test_what_nobody_of_ours_would_use_is_left_out_and_counted():
         graft_part(long),
         prune_part(long),
         prune_part("room", [(AUTHOR[:-1], b""), (AUTHOR, b"r" * (PUBSUB_PX_RECORD_BYTES_MAX + 1))]),
+        prune_part("room", [(bytes(38), b"")]),
         prune_part("room", peers),
     ]
 
@@ -221,8 +222,8 @@ def test_what_nobody_of_ours_would_use_is_left_out_and_counted():
 
     assert rpc.subscriptions == ()
     assert rpc.ihave == (IHave("room", (ID,)),)
-    assert [len(prune.peers) for prune in rpc.prune] == [0, PUBSUB_PX_PEERS_MAX]
-    assert rpc.skipped == 1 + 3 + 1 + 1 + 1 + 2 + 1
+    assert [len(prune.peers) for prune in rpc.prune] == [0, 0, PUBSUB_PX_PEERS_MAX]
+    assert rpc.skipped == 1 + 3 + 1 + 1 + 1 + 2 + 1 + 1
 
 
 def test_a_subscription_says_what_its_number_says():
