@@ -25,6 +25,8 @@ from kontinuum.node.control_params import OperationError
 from kontinuum.node.dht_operations import DhtOperations
 from kontinuum.node.errors import ControlError
 from kontinuum.node.introductions import PING
+from kontinuum.node.neighbours import LIBP2P_PATH
+from kontinuum.node.pubsub_operations import PubSubOperations
 from kontinuum.rpc.errors import CallTimeoutError
 from kontinuum.transfer.digest import new_blake3
 from kontinuum.transfer.incoming.policy import BYTES_MAX_DEFAULT, Accept, Refuse
@@ -103,6 +105,7 @@ class NodeOperations:
             "contact.add": self.contact_add,
             "stop": self.stop,
             **DhtOperations(self._node).methods(),
+            **PubSubOperations(self._node).methods(),
         }
         return {name: _with_family(method) for name, method in methods.items()}
 
@@ -116,6 +119,7 @@ class NodeOperations:
             "libp2p": node.peer_id.libp2p,
             "network": node.config.network,
             "addresses": [str(address) for address in node.addresses],
+            "libp2p_addresses": list(node.libp2p_addresses),
             "peers_connected": sum(peer.connected for peer in peers),
             "peers_known": len(peers),
             "uptime_s": round(time.monotonic() - self._started, 3),
@@ -168,7 +172,10 @@ class NodeOperations:
 
         A peer that was killed and has come back leaves a connection that looks alive for most of a minute.
         """
-        peer_id = (await self._node.connect(peer)).peer_id
+        info = await self._node.connect(peer)
+        peer_id = info.peer_id
+        if info.path == LIBP2P_PATH:
+            return peer_id  # It takes no calls, and the ping itself will tell.
         try:
             await self._node.call(peer_id, PING, timeout=SILENCE_S)
         except (CallTimeoutError, ConnectionLostError):

@@ -85,6 +85,14 @@ class NodePubSub:
         self._clock = clock
         self.thresholds = PeerScoreThresholds()
         """From which score on a peer gets and gives what."""
+        self.scores = PeerScore(
+            PeerScoreParams(
+                ip_colocation_factor_allow_list=tuple(
+                    ip_network(network) for network in config.pubsub_shared_networks
+                )
+            )
+        )
+        """What each peer is worth. Only to be looked at: the machine feeds it."""
         seed = int.from_bytes(SystemEntropy().token(8))
         self.machine = Router(
             key_pair.peer_id,
@@ -94,13 +102,7 @@ class NodePubSub:
                 do_px=config.pubsub_px,
                 direct_peers=tuple(PeerId.parse(peer) for peer in config.pubsub_direct),
             ),
-            scores=PeerScore(
-                PeerScoreParams(
-                    ip_colocation_factor_allow_list=tuple(
-                        ip_network(network) for network in config.pubsub_shared_networks
-                    )
-                )
-            ),
+            scores=self.scores,
             thresholds=self.thresholds,
             rng=Rng(seed),
             sign=partial(ed25519_sign, key_pair.seed),
