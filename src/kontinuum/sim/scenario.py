@@ -10,16 +10,16 @@ Trust:  scenario files are written by whoever runs the simulator.
 import dataclasses
 import json
 import tomllib
-import types
-import typing
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from kontinuum.base.errors import FileUnavailableError
 from kontinuum.dht.config import ALPHA, ALPHA_MAX, ALPHA_MIN, K_MAX, K_MIN, PATHS, QUORUM, Defences, K
 from kontinuum.sim.errors import ScenarioError
 from kontinuum.sim.regions import REGIONS
+from kontinuum.sim.tables import number, one_of, read_table
 
 NODES_MAX = 1_000_000
 """Honest nodes of a scenario. Our choice: far above what one process holds."""
@@ -33,16 +33,6 @@ HOSTILE_KINDS = ("sybil", "ground", "poisoner", "flooder", "eclipser", "liar", "
 FAULT_KINDS = ("crash", "restart", "leave", "move", "skew")
 """What may happen to many nodes at once, see :class:`Fault`."""
 
-T = TypeVar("T")
-
-
-def _number(default: float, minimum: float, maximum: float) -> Any:
-    return field(default=default, metadata={"minimum": minimum, "maximum": maximum})
-
-
-def _one_of(default: str, *choices: str) -> Any:
-    return field(default=default, metadata={"choices": choices})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkSettings:
@@ -50,24 +40,24 @@ class NetworkSettings:
 
     regions: dict[str, float] = field(default_factory=dict)
     """Share of the hosts in each region of ``kontinuum.sim.regions``; empty takes the shares measured."""
-    access_ms: float = _number(4.0, 0, 1000)
+    access_ms: float = number(4.0, 0, 1000)
     """Median delay between a host and its region's backbone, one way."""
-    access_spread: float = _number(0.6, 0, 3)
+    access_spread: float = number(0.6, 0, 3)
     """Standard deviation of the logarithm of it, from host to host."""
-    jitter: float = _number(0.08, 0, 1)
+    jitter: float = number(0.08, 0, 1)
     """Mean of what is added to each message's delay, as a share of the delay (exponential)."""
-    loss: float = _number(0.005, 0, 0.9)
+    loss: float = number(0.005, 0, 0.9)
     """Chance that one packet is lost. The transport sends it again, which takes time."""
-    reorder: float = _number(0.01, 0, 1)
+    reorder: float = number(0.01, 0, 1)
     """Chance that a message is held back by ``reorder_ms`` and overtaken by later ones."""
-    reorder_ms: float = _number(50.0, 0, 60_000)
-    duplicate: float = _number(0.0, 0, 1)
+    reorder_ms: float = number(50.0, 0, 60_000)
+    duplicate: float = number(0.0, 0, 1)
     """Chance that a request is delivered twice (a caller that repeats itself)."""
-    connect_timeout_s: float = _number(3.0, 0.01, 60)
+    connect_timeout_s: float = number(3.0, 0.01, 60)
     """Until a dial to nobody has failed."""
-    idle_s: float = _number(60.0, 1, 86400)
+    idle_s: float = number(60.0, 1, 86400)
     """Connections that carry nothing for so long are closed."""
-    hosts_per_24: float = _number(2.0, 1, 250)
+    hosts_per_24: float = number(2.0, 1, 250)
     """Mean of honest hosts that share a /24."""
     prefixes_16: int = field(default=400, metadata={"minimum": 1, "maximum": 20_000})
     """/16 networks that honest hosts are in."""
@@ -79,9 +69,9 @@ class NetworkSettings:
 class NatSettings:
     """``[nat]``: share of honest hosts of each class; the rest is public. See ``kontinuum.sim.nat``."""
 
-    full_cone: float = _number(0.0, 0, 1)
-    restricted: float = _number(0.0, 0, 1)
-    symmetric: float = _number(0.0, 0, 1)
+    full_cone: float = number(0.0, 0, 1)
+    restricted: float = number(0.0, 0, 1)
+    symmetric: float = number(0.0, 0, 1)
     clients: bool = True
     """Hosts that nobody can dial know it and act as clients; otherwise they serve, in vain."""
 
@@ -90,17 +80,17 @@ class NatSettings:
 class ChurnSettings:
     """``[churn]``: how hosts come and go, see ``kontinuum.sim.churn``."""
 
-    model: str = _one_of("none", "none", "ipfs", "filesharing", "exponential")
+    model: str = one_of("none", "none", "ipfs", "filesharing", "exponential")
     """Distribution of session times."""
-    median_session_s: float = _number(0.0, 0, DURATION_MAX_S)
+    median_session_s: float = number(0.0, 0, DURATION_MAX_S)
     """Stretches the distribution to that median; 0 keeps the measured one."""
-    offline_share: float = _number(0.0, 0, 0.95)
+    offline_share: float = number(0.0, 0, 0.95)
     """Share of the hosts that are offline at any time; ``nodes`` counts those online at the start."""
-    crash_share: float = _number(0.5, 0, 1)
+    crash_share: float = number(0.5, 0, 1)
     """Share of departures without a word (power, SIGKILL); the others close their connections."""
-    stable_share: float = _number(0.0, 0, 1)
+    stable_share: float = number(0.0, 0, 1)
     """Share of the hosts that never leave."""
-    stale_share: float = _number(0.0, 0, 0.9)
+    stale_share: float = number(0.0, 0, 0.9)
     """With ``start = "warm"``: share of table entries that are offline at the start."""
 
 
@@ -108,11 +98,11 @@ class ChurnSettings:
 class ClockSettings:
     """``[clock]``: how wrong the hosts' time of day is."""
 
-    skew_s: float = _number(0.0, 0, 86400)
+    skew_s: float = number(0.0, 0, 86400)
     """Standard deviation from host to host."""
-    wrong_share: float = _number(0.0, 0, 1)
+    wrong_share: float = number(0.0, 0, 1)
     """Share of hosts that are wrong by ``wrong_s`` instead."""
-    wrong_s: float = _number(0.0, -1e9, 1e9)
+    wrong_s: float = number(0.0, -1e9, 1e9)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +128,7 @@ class Workload:
     provider_lookups: int = field(default=0, metadata={"minimum": 0, "maximum": 10_000_000})
     """FindProviders of a random one of these keys."""
     value_bytes: int = field(default=512, metadata={"minimum": 1, "maximum": 60_000})
-    timeout_s: float = _number(30.0, 0.1, 3600)
+    timeout_s: float = number(30.0, 0.1, 3600)
     """Of each operation."""
 
 
@@ -153,7 +143,7 @@ class DhtSettings:
     adaptive: bool = True
     tiers: bool = True
     rtt_hints: bool = True
-    refresh_interval_s: float = _number(1800.0, 10, 86400)
+    refresh_interval_s: float = number(1800.0, 10, 86400)
     store_bytes_max: int = field(default=64 * 2**20, metadata={"minimum": 1024, "maximum": 2**40})
 
 
@@ -163,34 +153,34 @@ class Partition:
 
     regions: tuple[str, ...]
     """One side."""
-    start_s: float = _number(0.0, 0, DURATION_MAX_S)
+    start_s: float = number(0.0, 0, DURATION_MAX_S)
     """Simulated seconds, settling included."""
-    end_s: float = _number(0.0, 0, DURATION_MAX_S)
+    end_s: float = number(0.0, 0, DURATION_MAX_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """``[[fault]]``: something that happens to many honest nodes."""
 
-    kind: str = _one_of("restart", *FAULT_KINDS)
+    kind: str = one_of("restart", *FAULT_KINDS)
     """``crash`` for good; ``restart`` with what was on disk; ``leave`` in order, for good; ``move`` to
     another address; ``skew`` of the clock by ``skew_s``."""
-    start_s: float = _number(0.0, 0, DURATION_MAX_S)
-    within_s: float = _number(0.0, 0, DURATION_MAX_S)
+    start_s: float = number(0.0, 0, DURATION_MAX_S)
+    within_s: float = number(0.0, 0, DURATION_MAX_S)
     """They happen at random in so many seconds from ``start_s``."""
-    share: float = _number(0.5, 0, 1)
+    share: float = number(0.5, 0, 1)
     """Of the honest nodes."""
-    down_s: float = _number(5.0, 0, DURATION_MAX_S)
+    down_s: float = number(5.0, 0, DURATION_MAX_S)
     """How long a restart takes."""
-    skew_s: float = _number(0.0, -1e9, 1e9)
+    skew_s: float = number(0.0, -1e9, 1e9)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hostile:
     """``[[hostile]]``: a group of attackers, see ``kontinuum.sim.hostile``."""
 
-    kind: str = _one_of("sybil", *HOSTILE_KINDS)
-    share: float = _number(0.0, 0, 0.9)
+    kind: str = one_of("sybil", *HOSTILE_KINDS)
+    share: float = number(0.0, 0, 0.9)
     """Of all nodes that serve, honest and hostile together; or give ``count``."""
     count: int = field(default=0, metadata={"minimum": 0, "maximum": 1_000_000})
     """Identities; for ``ground`` and ``eclipser`` next to each target."""
@@ -203,18 +193,18 @@ class Hostile:
     answer and are named in replies, but are in nobody's table at the start."""
     known: bool = True
     """They are in the tables of a warm start as any other node would be, if their contacts are valid."""
-    start_s: float = _number(0.0, 0, DURATION_MAX_S)
+    start_s: float = number(0.0, 0, DURATION_MAX_S)
     """When they begin, simulated seconds."""
-    target: str = _one_of("records", "records", "victims", "none")
+    target: str = one_of("records", "records", "victims", "none")
     """``ground``: next to the keys of records, or to the nodes that join."""
     targets: int = field(default=1, metadata={"minimum": 0, "maximum": 10_000})
     """How many records or victims."""
     candidates: int = field(default=0, metadata={"minimum": 0, "maximum": 100_000_000})
     """Keys that they try to get ids near their targets; 0 tries as many as it takes to be nearer than all
     honest nodes."""
-    rate_per_s: float = _number(1.0, 0, 10_000)
+    rate_per_s: float = number(1.0, 0, 10_000)
     """Requests that each identity sends."""
-    delay_s: float = _number(4.0, 0, 3600)
+    delay_s: float = number(4.0, 0, 3600)
     """``slow``: how long it thinks."""
     value_bytes: int = field(default=32_768, metadata={"minimum": 1, "maximum": 65_536})
     """``flooder``: bytes of each record."""
@@ -229,13 +219,13 @@ class Scenario:
     seed: int = field(default=1, metadata={"minimum": 0, "maximum": 2**63 - 1})
     nodes: int = field(default=1000, metadata={"minimum": 2, "maximum": NODES_MAX})
     """Honest nodes that are online at the start."""
-    start: str = _one_of("warm", "warm", "join")
+    start: str = one_of("warm", "warm", "join")
     """``warm``: tables as a network has them that has run for long; ``join``: every node bootstraps."""
     seeds: int = field(default=4, metadata={"minimum": 1, "maximum": 100})
     """Nodes that everybody knows from the beginning."""
-    settle_s: float = _number(30.0, 0, DURATION_MAX_S)
+    settle_s: float = number(30.0, 0, DURATION_MAX_S)
     """Before the measured time: joining, first puts."""
-    duration_s: float = _number(120.0, 1, DURATION_MAX_S)
+    duration_s: float = number(120.0, 1, DURATION_MAX_S)
     """The measured time."""
     joiners: int = field(default=0, metadata={"minimum": 0, "maximum": 100_000})
     """Further nodes that join at the begin of the measured time. Victims, if somebody attacks newcomers; then
@@ -302,7 +292,7 @@ def from_dict(data: dict[str, Any]) -> Scenario:
     if isinstance(data.get("defences"), bool):
         on = data.pop("defences")
         data["defences"] = {} if on else dict.fromkeys(Defences.__slots__, False)
-    scenario = _table(Scenario, data, "")
+    scenario = read_table(Scenario, data)
     _check(scenario)
     return scenario
 
@@ -313,53 +303,12 @@ def as_dict(scenario: Scenario) -> dict[str, Any]:
     return tables
 
 
-def _table(cls: type[T], data: Any, path: str) -> T:
-    if not isinstance(data, dict):
-        raise ScenarioError(path, "is a table")
-    hints = typing.get_type_hints(cls)
-    fields = {one.name: one for one in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    values: dict[str, Any] = {}
-    for key, value in data.items():
-        place = f"{path}.{key}" if path else key
-        if key not in fields:
-            raise ScenarioError(place, f"unknown; known here: {', '.join(fields)}")
-        values[key] = _value(hints[key], value, place, fields[key].metadata)
-    for name, one in fields.items():
-        needed = one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
-        if needed and name not in values:
-            raise ScenarioError(f"{path}.{name}" if path else name, "is missing")
-    return cls(**values)
-
-
-def _value(kind: Any, value: Any, place: str, limits: typing.Mapping[str, Any]) -> Any:
-    if dataclasses.is_dataclass(kind):
-        return _table(typing.cast("type[Any]", kind), value, place)
-    if isinstance(kind, types.GenericAlias):
-        origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-        if origin is tuple:
-            if not isinstance(value, list | tuple):
-                raise ScenarioError(place, "is a list")
-            return tuple(_value(arguments[0], one, f"{place}[{i}]", {}) for i, one in enumerate(value))
-        if not isinstance(value, dict):
-            raise ScenarioError(place, "is a table of numbers")
-        return {
-            key: _value(arguments[1], one, f"{place}.{key}", {"minimum": 0}) for key, one in value.items()
-        }
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
-        raise ScenarioError(place, f"is {names[kind]}, not {value!r}")
-    if "choices" in limits and value not in limits["choices"]:
-        raise ScenarioError(place, f"is one of {', '.join(limits['choices'])}, not {value!r}")
-    if "minimum" in limits and not limits["minimum"] <= value <= limits.get("maximum", float("inf")):
-        raise ScenarioError(place, f"is {limits['minimum']} to {limits.get('maximum', 'any')}, not {value!r}")
-    return value
-
-
 def _check(scenario: Scenario) -> None:
     """What no single field can tell."""
-    _check_network(scenario)
+    check_network(scenario.network, scenario.partition)
+    nat = scenario.nat
+    if nat.full_cone + nat.restricted + nat.symmetric > 1:
+        raise ScenarioError("nat", "the shares add up to more than 1")
     _check_hostile(scenario)
     work = scenario.workload
     for wanted, given, names in (
@@ -372,23 +321,25 @@ def _check(scenario: Scenario) -> None:
             raise ScenarioError(f"workload.{names[0]}", f"there is nothing to work on: set {names[1]}")
 
 
-def _check_network(scenario: Scenario) -> None:
+def check_network(network: NetworkSettings, partitions: Sequence[Partition]) -> None:
+    """Check what no single field of a network and its partitions can tell.
+
+    Raises:
+        ScenarioError: A region is unknown, or a time is wrong.
+    """
     known = [region.name for region in REGIONS]
-    for i, partition in enumerate(scenario.partition):
+    for i, partition in enumerate(partitions):
         for name in partition.regions:
             if name not in known:
                 raise ScenarioError(f"partition[{i}].regions", f"no {name!r}; known: {', '.join(known)}")
         if partition.end_s <= partition.start_s:
             raise ScenarioError(f"partition[{i}].end_s", "is later than start_s")
-    shares = scenario.network.regions
+    shares = network.regions
     for name in shares:
         if name not in known:
             raise ScenarioError(f"network.regions.{name}", f"unknown; known: {', '.join(known)}")
     if shares and sum(shares.values()) <= 0:
         raise ScenarioError("network.regions", "at least one region has a share above 0")
-    nat = scenario.nat
-    if nat.full_cone + nat.restricted + nat.symmetric > 1:
-        raise ScenarioError("nat", "the shares add up to more than 1")
 
 
 def _check_hostile(scenario: Scenario) -> None:
