@@ -30,9 +30,11 @@ from kontinuum.cli.commands import (
     ping,
     pubsub,
     receive,
+    sealed,
     send,
     sim,
     up,
+    vault,
 )
 from kontinuum.cli.errors import CliError, Exit
 from kontinuum.cli.output import Output
@@ -56,6 +58,9 @@ app.command("ping")(ping.ping)
 app.command("call")(call.call)
 app.command("send")(send.send)
 app.command("receive")(receive.receive)
+app.add_typer(vault.app, name="vault")
+app.command("seal")(sealed.seal)
+app.command("open")(sealed.open_)
 app.add_typer(contact.app, name="contact")
 app.add_typer(dht.app, name="dht")
 app.add_typer(pubsub.app, name="pubsub")

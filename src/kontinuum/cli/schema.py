@@ -73,6 +73,14 @@ RESULTS: dict[str, tuple[str, ...]] = {
     "call": ("data", "bytes", "elapsed_ms"),
     "send": ("peer_id", "files", "bytes", "elapsed_s"),
     "receive": ("type", "sessions", "files_stored", "events_dropped"),
+    "vault put": ("objects", "bytes", "elapsed_s"),
+    "vault get": ("object_id", "name", "to", "bytes", "sender", "elapsed_s"),
+    "vault list": ("objects", "bytes"),
+    "vault delete": ("deleted",),
+    "vault check": ("ok", "objects", "damaged"),
+    "vault key": ("recipient", "exported"),
+    "seal": ("to", "bytes", "sender", "readers", "elapsed_s"),
+    "open": ("to", "bytes", "name", "sender", "readers", "elapsed_s"),
     "contact show": CONTACT,
     "contact qr": CONTACT,
     "contact add": CONTACT,
@@ -183,6 +191,15 @@ PUBSUB_SCORE = (
     "slow",
 )
 """Keys of one entry of ``scores`` (command ``pubsub scores``): the parts of the score."""
+
+VAULT_OBJECT = ("object_id", "size_bytes", "stored_at", "present", "name")
+"""Keys of one entry of ``objects`` (commands ``vault put`` and ``vault list``)."""
+
+VAULT_DAMAGE = ("object_id", "problem")
+"""Keys of one entry of ``damaged`` (command ``vault check``)."""
+
+READER = ("key", "id", "role")
+"""Keys of one entry of ``readers`` (commands ``seal`` and ``open``)."""
 
 PEER = ("peer_id", "connected", "address", "path", "rtt_ms", "key_exchange")
 """Keys of one entry of ``peers`` (command ``peers``)."""

@@ -1,4 +1,4 @@
-"""Everything sealed anew for other keys: whatever happens meanwhile, it can be run again and ends the same."""
+"""Everything sealed anew for other keys: whatever happens meanwhile, it can be run again and ends alike."""
 
 import os
 

@@ -128,7 +128,7 @@ def seal_runs(
     """
     done = 0
     run: bytes | memoryview = next(runs, b"")
-    with _failing(new.path, "write"):
+    with failing(new.path, "write"):
         with OverlappedWriter(new.descriptor, sealer.header_bytes) as writer:
             writer.put([sealer.nonce])
             final = False
@@ -157,7 +157,7 @@ def file_runs(descriptor: int, path: Path) -> Iterator[memoryview]:
     while not end:
         buffer, filled = next(buffers), 0
         while filled < RUN_BYTES and not end:
-            with _failing(path, "read"):
+            with failing(path, "read"):
                 size = os.readv(descriptor, [buffer[filled:]])
             end = not size
             filled += size
@@ -246,13 +246,13 @@ class SealedFile:
             FileUnavailableError: A file cannot be read or written. There is no target.
         """
         with NewFile(target.parent) as new:
-            with _failing(new.path, "write"), OverlappedWriter(new.descriptor, 0) as writer:
+            with failing(new.path, "write"), OverlappedWriter(new.descriptor, 0) as writer:
                 for run in self.runs(opener, on_progress):
                     writer.put([run])
             new.commit(target)
 
     def _read(self, size: int, offset: int) -> bytes:
-        with _failing(self._path, "read"):
+        with failing(self._path, "read"):
             return os.pread(self._descriptor, size, offset)
 
     def _read_header(self) -> Header:
@@ -274,7 +274,7 @@ def opened(path: Path, *, regular: bool) -> Iterator[int]:
         FileUnavailableError: It is missing or may not be read.
         NotAFileError: It is a directory or, where a ``regular`` file is wanted, something else.
     """
-    with _failing(path, "read"):
+    with failing(path, "read"):
         # O_NONBLOCK, because opening a pipe that nobody writes would otherwise wait for ever.
         flags = os.O_RDONLY | os.O_CLOEXEC | (os.O_NONBLOCK if regular else 0)
         descriptor = os.open(path, flags)
@@ -288,7 +288,7 @@ def opened(path: Path, *, regular: bool) -> Iterator[int]:
 
 
 @contextmanager
-def _failing(path: Path, action: str) -> Iterator[None]:
+def failing(path: Path, action: str) -> Iterator[None]:
     """Say which file an error of the operating system was about."""
     try:
         yield
