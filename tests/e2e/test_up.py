@@ -79,6 +79,8 @@ def test_five_nodes_do_all_their_work(home):
     assert (summary["calls_ok"], summary["calls_failed"]) == (20 * 51, 0)
     assert (summary["messages_sent"], summary["messages_verified"]) == (20, 20)
     assert (summary["dht_pairs"], summary["dht_resolved"]) == (20, 20)
+    assert (summary["pubsub_published"], summary["pubsub_delivered"]) == (5 * 20, 5 * 20 * 4)
+    assert summary["pubsub_delivery_ratio"] == 1.0
     assert (summary["file_bytes"], summary["file_receivers"], summary["file_verified"]) == (8 << 20, 4, True)
     assert summary["problems"] == []
     assert left_behind(home) == []

@@ -15,6 +15,9 @@ def network(count=3):
             alive=True,
             peer_id=f"{index}" * 64,
             address="/ip4/127.0.0.1/udp/4433/quic-v1",
+            published=20,
+            awaited=20 * (count - 1),
+            heard=20 * (count - 1),
             pairs={
                 other: PairState(
                     connected=True,
@@ -55,6 +58,9 @@ def test_all_is_well_when_everything_was_done_and_nothing_failed():
     assert {tuple(peer) for peer in data["peers"]} == {schema.UP_PEER}
     assert (data["pairs"], data["pairs_connected"], data["calls_ok"]) == (3, 3, 6 * 51)
     assert (data["dht_pairs"], data["dht_resolved"]) == (6, 6)
+    assert (data["pubsub_published"], data["pubsub_delivered"]) == (60, 120)
+    assert data["pubsub_delivery_ratio"] == 1.0
+    assert "60 messages published, heard 120 times, 100 % delivered" in text(summary)
     assert "all is well" in text(summary)
 
 
@@ -81,6 +87,17 @@ def file_missing(summary):
 def message_lost(summary):
     """Spoil one thing."""
     summary.messages_verified = 5
+
+
+def not_heard(summary):
+    """Spoil one thing."""
+    summary.nodes[2].heard -= 1
+
+
+def silent(summary):
+    """Spoil one thing."""
+    for node in summary.nodes:
+        node.published = node.heard = node.awaited = 0
 
 
 def not_found(summary):
@@ -110,6 +127,8 @@ def nothing_sent(summary):
         half_connected,
         call_fails,
         not_found,
+        not_heard,
+        silent,
         file_missing,
         message_lost,
         problem,
@@ -157,6 +176,7 @@ def test_the_table_shows_host_and_port_and_hides_nothing():
     row = rows(summary)[0]
     assert row[3] == "127.0.0.1:4433"
     assert row[7] == "2/2"
-    assert row[9] == "102 (2 failed)"
+    assert row[8] == "100%"
+    assert row[10] == "102 (2 failed)"
     assert "\x1b" not in text(summary)
     assert host_and_port("strange") == "strange"
