@@ -142,7 +142,7 @@ mod tests {
             high[0] = low;
             let mut small = [0; 32];
             small[0] = low;
-            let spread = std::array::from_fn(|n| (low as u8).wrapping_mul(2 * n as u8 + 1) ^ n as u8);
+            let spread = std::array::from_fn(|n| u8::wrapping_mul(low, 2 * n as u8 + 1) ^ n as u8);
             [high, small, spread].into_iter().for_each(&mut compare);
         }
         super::SMALL_ORDER_Y.into_iter().for_each(&mut compare);

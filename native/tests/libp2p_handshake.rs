@@ -262,7 +262,7 @@ fn one_socket_serves_both_protocols_however_long_the_hello() {
     for alpn in [ALPN_KONTINUUM, ALPN_LIBP2P] {
         for (post_quantum, packets, group) in [(true, 2, "X25519MLKEM768"), (false, 1, "X25519")] {
             let (ours, theirs, first_flight) = dial(speaking(true, post_quantum), speaking(true, true), alpn);
-            assert_eq!(first_flight, packets);
+            assert_eq!(first_flight, packets, "both leave at once: the pacer does not keep the second one back");
             for (events, peer) in [(ours, SERVER_SEED), (theirs, CLIENT_SEED)] {
                 let [Event::Connected { peer: found, alpn: agreed, key_exchange, .. }] = &events[..] else {
                     panic!("{events:?}")

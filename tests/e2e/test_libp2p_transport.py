@@ -180,22 +180,6 @@ class TestHandshake:
             assert counters()["handshakes_retried"] >= 1
             assert connection.alpn == ALPN_LIBP2P
 
-    async def test_the_second_packet_of_the_hello_is_not_held_back(self):
-        """
-        A hybrid ClientHello leaves in one go: the pacer does not keep its second packet (facts: trap 3.3).
-        """
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
-            silent.bind(("127.0.0.1", 0))
-            silent.settimeout(5)
-            alice = Side(ALICE)
-            dial = asyncio.create_task(
-                alice.endpoint.dial(BOB.peer_id, silent.getsockname(), timeout_s=30, alpn=ALPN_LIBP2P)
-            )
-            gaps = await asyncio.to_thread(gap_of_two, silent)
-            dial.cancel()
-            await alice.close()
-        assert gaps < 0.015
-
     async def test_a_dual_stack_socket_shows_ipv4_as_ipv4(self):
         """
         A socket on ``[::]`` dials and is dialled by IPv4; no address of a peer is a mapped one (trap 3.11).
@@ -239,14 +223,6 @@ def first_packet():
     engine.connect(1, "192.0.2.1", 4433, BOB.peer_id)
     _, outgoing, _ = engine.drive(0.0)
     return outgoing[0][1][0]
-
-
-def gap_of_two(silent):
-    """Seconds between the first two datagrams that come."""
-    silent.recv(65536)
-    first = time.monotonic()
-    silent.recv(65536)
-    return time.monotonic() - first
 
 
 class TestRawStreams:
