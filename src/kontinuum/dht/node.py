@@ -425,8 +425,9 @@ class Dht:
         self._moved(number, now)
 
     def _want(self, number: int, wants: Sequence[Want], now: float) -> None:
+        ask, out = self._underway.ask, self._out
         for peer, message in wants:
-            self._ask(peer, message, now, operation=number)
+            out.append(ask(peer, message, now, operation=number))
 
     def _moved(self, number: int, now: float) -> None:
         """An operation has taken something in: it may be over, or wait for another time."""
@@ -457,12 +458,10 @@ class Dht:
         message: KadMessage,
         now: float,
         *,
-        operation: int | None = None,
         candidate: bool = False,
         record: bytes = b"",
     ) -> None:
-        ask = self._underway.ask(peer, message, now, operation=operation, candidate=candidate, record=record)
-        self._out.append(ask)
+        self._out.append(self._underway.ask(peer, message, now, candidate=candidate, record=record))
 
     def _effects(self) -> list[Effect]:
         effects, self._out = self._out, []

@@ -49,9 +49,10 @@ class Patience:
         """A peer answered, so long after it was asked, connecting included."""
         took_s = min(took_s, LATE_MAX_S)
         self._answers += 1
-        gain = max(GAIN, 1 / self._answers)
-        self._deviation_s += gain * (abs(took_s - self._mean_s) - self._deviation_s)
-        self._mean_s += gain * (took_s - self._mean_s)
+        gain = 1 / self._answers if self._answers * GAIN < 1 else GAIN
+        difference_s = took_s - self._mean_s
+        self._mean_s += gain * difference_s
+        self._deviation_s += gain * (abs(difference_s) - self._deviation_s)
 
     @property
     def late_after_s(self) -> float:

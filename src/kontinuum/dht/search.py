@@ -237,14 +237,13 @@ class Search:
         """When :meth:`handle_timeout` wants to be called."""
         if self.done:
             return None
-        due = min(
-            inf if first is None else first.asked_at + after_s
-            for first, after_s in (
-                (_first(self._waiting, WAITING), self._settings.slow_after_s),
-                (_first(self._slow, SLOW), self._settings.late_after_s),
-                (_first(self._last, SLOW), LATE_MAX_S),
-            )
-        )
+        due, settings = inf, self._settings
+        if (first := _first(self._waiting, WAITING)) is not None:
+            due = first.asked_at + settings.slow_after_s
+        if self._slow and (first := _first(self._slow, SLOW)) is not None:
+            due = min(due, first.asked_at + settings.late_after_s)
+        if self._last and (first := _first(self._last, SLOW)) is not None:
+            due = min(due, first.asked_at + LATE_MAX_S)
         return None if due == inf else due
 
     def awaits(self, peer_id: PeerId) -> bool:
