@@ -99,7 +99,7 @@ class Author:
             raise WrongRootError(f"this cluster has no branch {secret.path} with this key")
         self._chain = chain
         self._secret = secret
-        self._birth = min(births, key=lambda birth: birth.id)
+        self._birth = min(births, key=_most_able)
 
     @property
     def path(self) -> Path:
@@ -173,16 +173,18 @@ class Author:
                 )
         return tuple(newest[child] for child in sorted(newest))
 
-    def recover(self, child: int, at: datetime) -> Handover:
+    def recover(self, child: int, at: datetime, *, depth: int | None = None) -> Handover:
         """Answer the theft or loss of a child: its next branch. Everything that it had before is out of use.
 
         Args:
             child: Which.
             at: Now, aware.
+            depth: Levels of places that it may have below it; by default as many as before.
 
         Raises:
             SpentError: The place has no further branch.
-            MisuseError: There is no such child, or somebody else's keys are there.
+            MisuseError: There is no such child, or somebody else's keys are there, or this place may not have
+                so many levels below it.
             NotLivingError: This branch is out of use.
         """
         newest = self._chain.registers.children(self.path).get(child)
@@ -195,10 +197,11 @@ class Author:
         before = [birth for birth in births if birth.next == committed]
         if not before:
             raise MisuseError(f"child {child} was made with keys that this branch does not derive; remove it")
-        first = min(before, key=lambda birth: birth.id)
+        first = min(before, key=_most_able)
         branch = self._secret.child(child, newest + 1)
         following = self._secret.commitment(child, newest + 2)
-        return self._hand_over(Recover(first.id, branch.public, following, first.depth), branch, at)
+        levels = first.depth if depth is None else depth
+        return self._hand_over(Recover(first.id, branch.public, following, levels), branch, at)
 
     def revoke(
         self,
@@ -342,6 +345,11 @@ class Author:
             if standing.path is not None and standing.epoch is not None
         ]
         return bool(speakers) and all(_hits(body, path, epoch) for path, epoch in speakers)
+
+
+def _most_able(birth: Birth) -> tuple[int, StatementId]:
+    """Order of births of one branch that was given twice: the one that may have most below it comes first."""
+    return (-birth.depth, birth.id)
 
 
 def _hits(body: Revoke, path: Path, epoch: int) -> bool:

@@ -179,7 +179,8 @@ def _revocations(registers: Registers, path: Path, epoch: int) -> list[Revocatio
     """What takes this epoch of this branch out of use; KEY_EPOCHS_MAX stands for the whole branch."""
     reach = (path.branch, epoch)
     slot = registers.revocations(path.parent, path.steps[-1].child)
-    return [each for each in slot if each.body.through >= reach]
+    line = path.lineage()  # A later branch of the place has no say about this one.
+    return [each for each in slot if each.body.through >= reach and each.issuer in line]
 
 
 def _first(statements: Iterable[Statement]) -> Statement:
