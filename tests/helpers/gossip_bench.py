@@ -58,7 +58,7 @@ class Bench:
         room_bytes=ev.SEND_ROOM_BYTES,
         address=None,
     ):
-        """A peer connects and says its topics. With ``mesh`` it grafts, too, and is in the mesh then, or not."""
+        """A peer connects and says its topics. With ``mesh`` it grafts, and is in the mesh then, or not."""
         address = address or ip_of(number)
         self.give(ev.PeerConnected(peer_id(number), protocol, outbound, address, room_bytes))
         self.say(number, *(subscription_field(topic, subscribe=True) for topic in topics))

@@ -96,6 +96,7 @@ class Gossiping:
         parts, counters = self._parts, self._parts.counters
         counters.iwant_received += len(ids)
         if not parts.may_gossip_with(peer):
+            peer.iwant_useless += len(ids)
             return
         retransmission, dont_want = parts.params.gossip_retransmission, peer.outbox.dont_want
         for message_id in ids:

@@ -188,6 +188,18 @@ def test_of_a_flood_of_announcements_little_is_asked_for():
     assert bench.count("flooded") == 4 + 190 + 2
 
 
+def test_announcements_of_several_topics_are_one_to_the_cap():
+    """
+    max_ihave_length for all of them together.
+    """
+    bench = Bench(topics=(TOPIC, "hall"), params=GossipParams(max_ihave_length=10))
+    bench.connect(1, topics=(TOPIC, "hall"))
+    bench.hush()
+    bench.tell(1, ihave_part(TOPIC, ids(8)), ihave_part("hall", ids(8, first=100)))
+
+    assert len(bench.heard(1).iwant) == 10
+
+
 def test_a_broken_promise_costs_score():
     """
     One for each request; who brings the message in time, or whom another one was quicker than, pays nothing.

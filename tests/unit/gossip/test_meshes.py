@@ -218,6 +218,34 @@ def test_who_has_a_negative_score_is_pruned_and_not_grafted():
     assert bench.heard(6).prune == (Prune(TOPIC, (), 60),)
 
 
+def test_an_empty_mesh_takes_nobody_with_a_negative_score():
+    """
+    Neither at once nor at a heartbeat, however few there are.
+    """
+    bench = Bench()
+    rated(bench, 1, -1)
+    bench.connect(1, outbound=True)
+    bench.run(3)
+    assert bench.mesh() == []
+    rated(bench, 1, 0)
+    bench.run(1)
+    assert bench.mesh() == [1]
+
+
+def test_who_reads_nothing_is_not_grafted():
+    """
+    Until its stream takes something again.
+    """
+    bench = Bench()
+    bench.connect(1, room_bytes=0)
+    bench.tell(1, prune_part(TOPIC, (), 1))
+    bench.run(8)
+    assert bench.mesh() == []
+    bench.give(ev.Writable(peer_id(1), 10_000))
+    bench.run(1)
+    assert bench.mesh() == [1]
+
+
 def test_a_prune_is_obeyed_for_as_long_as_it_says():
     """
     And slack; 0 or nothing means our own time.
