@@ -74,7 +74,7 @@ class Peer:
         self._name = Path(command[-1]).stem + " " + arguments[0]
         self._unread = b""
         try:
-            self.ready = self._answer(READY_TIMEOUT_S)
+            self.ready = self.answer(READY_TIMEOUT_S)
         except BaseException:
             self.close()
             raise
@@ -83,11 +83,15 @@ class Peer:
 
     def ask(self, command: str, timeout_s: float) -> dict:
         """Send one command and wait for its answer."""
+        self.begin(command)
+        return self.answer(timeout_s, command)
+
+    def begin(self, command: str) -> None:
+        """Send one command; others may be asked before its answer is taken."""
         try:
             self._process.stdin.write(command.encode() + b"\n")
         except BrokenPipeError as error:
             raise PeerFailedError(f"{self._name} ended before {command!r}") from error
-        return self._answer(timeout_s, command)
 
     def resident_bytes(self) -> int:
         """Give the memory the process holds at this moment."""
@@ -116,7 +120,8 @@ class Peer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _answer(self, timeout_s: float, command: str = "its start") -> dict:
+    def answer(self, timeout_s: float, command: str = "its start") -> dict:
+        """Wait for the answer to the command that was begun."""
         deadline = time.monotonic() + timeout_s
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
