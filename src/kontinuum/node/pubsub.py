@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import partial
 from ipaddress import ip_network
-from time import perf_counter, time_ns
+from time import thread_time, time_ns
 from typing import TYPE_CHECKING
 
 from kontinuum._native import VERIFY_MANY_MAX, ed25519_sign, ed25519_verify_many
@@ -72,7 +72,7 @@ class NodePubSub:
         seqnos: SeqnoFile | None = None,
     ) -> None:
         self.verify_s = 0.0
-        """Seconds that the verification of signatures has taken."""
+        """Seconds of processor time that the verification of signatures has taken."""
         self.verified = 0
         """Signatures that were looked at."""
         self._config = config
@@ -198,14 +198,14 @@ class NodePubSub:
     # --- inside ---
 
     def _verify(self, signed: Sequence[SignedBytes]) -> list[bool]:
-        started = perf_counter()
+        started = thread_time()
         if len(signed) <= VERIFY_MANY_MAX:
             valid = ed25519_verify_many(signed)
         else:
             valid = []
             for first in range(0, len(signed), VERIFY_MANY_MAX):
                 valid += ed25519_verify_many(signed[first : first + VERIFY_MANY_MAX])
-        self.verify_s += perf_counter() - started
+        self.verify_s += thread_time() - started
         self.verified += len(signed)
         return valid
 
