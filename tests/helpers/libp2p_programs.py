@@ -5,13 +5,14 @@ import contextlib
 import json
 
 from helpers.go_programs import go_program
+from helpers.node_programs import node_program
 
 ANSWER_S = 30.0
 """Seconds after which an event that should have come is called missing. Long, for a busy machine."""
 
 
 class Libp2pProgram:
-    """``async with Libp2pProgram(command...) as peer``; see the program's own text for what it understands."""
+    """``async with Libp2pProgram(command...) as peer``; the program's text says what it understands."""
 
     def __init__(self, *command, cwd=None):
         self.command, self.cwd = [str(part) for part in command], cwd
@@ -86,5 +87,14 @@ def _fits(event, name, fields):
 
 
 def go_peer(*, router="gossip", mesh=6):
-    """The program in Go; the test is skipped if it cannot be built here."""
+    """go-libp2p; the test is skipped if it cannot be built here."""
     return Libp2pProgram(go_program("pubsub"), "-router", router, "-mesh", mesh)
+
+
+def js_peer(*, mesh=6, ids="spec"):
+    """js-libp2p; the test is skipped if it cannot be installed here.
+
+    By default its message ids are those of the specification, which it has an option for; ``own`` leaves it as
+    it is shipped.
+    """
+    return Libp2pProgram(*node_program("js"), "--mesh", mesh, "--ids", ids)

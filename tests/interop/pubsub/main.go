@@ -4,7 +4,7 @@
 // the answer to a command has its name, the others tell what happens. Loopback and QUIC version 1 only.
 //
 //	-router gossip|flood|none   which pubsub; with none the host answers identify and ping only
-//	-mesh N                     peers that it wants in a mesh; with 0 it announces messages and sends none by itself
+//	-mesh N                     peers that it wants in a mesh; with 0 it announces messages and passes none on by itself
 package main
 
 import (
