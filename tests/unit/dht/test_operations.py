@@ -81,6 +81,26 @@ def test_who_is_found_beside_a_crowd_is_asked_for_the_record_at_once():
     assert operation.outcome.answers == 1
 
 
+def test_an_answer_to_the_search_is_not_taken_for_one_to_what_it_was_told():
+    """
+    A peer that is asked for a place and for the record at once answers both, and whom it names is asked.
+    """
+    operation = get()
+    answer(operation, FAR, MessageType.FIND_NODE, [BESIDE])
+    wants = answer(operation, BESIDE, MessageType.FIND_NODE)
+    wants += answer(operation, FAR, MessageType.FIND_NODE)
+    assert types(wants, BESIDE) == [MessageType.GET_VALUE, MessageType.FIND_NODE]
+
+    place = operation.search.place
+    another = placed(102, place ^ 1)
+    assert types(answer(operation, BESIDE, MessageType.FIND_NODE, [another]), another) == [
+        MessageType.FIND_NODE
+    ]
+    assert operation.outcome is None
+    answer(operation, BESIDE, MessageType.GET_VALUE, value=VALUE)
+    assert operation.outcome.value == VALUE
+
+
 def test_who_is_outside_the_region_is_not_asked_beside_the_search():
     """
     Only those who should hold the record.
