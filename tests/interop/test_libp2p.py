@@ -333,6 +333,23 @@ async def test_a_push_tells_new_protocols():
         assert updated["added"] == ["/extra/1"]
 
 
+@BOTH
+async def test_a_peer_that_others_named_is_reached_by_its_signed_record(make_peer):
+    """
+    Peer exchange: the record that a program gave us is checked by another node of ours, which then dials it.
+    """
+    async with make_peer() as peer, ours() as first, ours() as second, Room(second):
+        await first.connect(peer.address)
+        record = await eventually(lambda: first.libp2p.record_of(id_of(peer)))
+
+        assert not second.libp2p.learn(first.peer_id, record)
+        assert not second.libp2p.learn(id_of(peer), record[:-1] + bytes([record[-1] ^ 1]))
+        assert not await second.libp2p.meet(id_of(peer))
+        assert second.libp2p.learn(id_of(peer), record)
+        assert await second.libp2p.meet(id_of(peer))
+        assert [info.peer_id for info in second.peers()] == [id_of(peer)]
+
+
 async def test_two_who_dial_each_other_have_two_connections_that_work():
     """
     Neither side closes one; pings and topics go on.

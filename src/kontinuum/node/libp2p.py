@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 
 from kontinuum._native import ed25519_sign
 from kontinuum.base.entropy import Rng, SystemEntropy
+from kontinuum.base.errors import KontinuumError, PeerError
+from kontinuum.base.log import RoomLogger
 from kontinuum.gossip.events import Protocol
 from kontinuum.libp2p.addresses import PeerAddress, address_text
 from kontinuum.libp2p.host import Host
+from kontinuum.libp2p.peer_record import open_peer_record
 from kontinuum.libp2p.service import Libp2pService
 from kontinuum.node.connector import Connector
 from kontinuum.node.errors import UnknownPeerError
@@ -35,6 +38,12 @@ if TYPE_CHECKING:
     from kontinuum.node.pubsub import NodePubSub
     from kontinuum.rpc.service import RpcService
     from kontinuum.transport import CloseReason, Connection, Endpoint, RawStream
+
+NAMED_MAX = 256
+"""Peers whose addresses are remembered because others named them in a PRUNE. Our choice; beyond it the oldest
+is forgotten."""
+
+_log = RoomLogger("libp2p")
 
 
 class NodeLibp2p:
@@ -69,6 +78,8 @@ class NodeLibp2p:
     ) -> None:
         self._clock = clock
         self._endpoint = endpoint
+        self._named: dict[PeerId, tuple[Multiaddr, ...]] = {}
+        """Where peers are that others named, by their own signed word."""
         self._rpc = rpc
         self._native = native
         self._addresses = addresses
@@ -77,6 +88,8 @@ class NodeLibp2p:
         rng = Rng(int.from_bytes(SystemEntropy().token(8)))
         self._connector = Connector(endpoint, rng, timeout_s=config.dial_timeout_s, alpn=ALPN_LIBP2P)
         self.topics = None if pubsub is None else _Topics(pubsub.service)
+        if pubsub is not None:
+            pubsub.libp2p = self
 
         def make_host(shell: Shell, heard: Callable[[Connection], None]) -> Host:
             return Host(
@@ -189,6 +202,39 @@ class NodeLibp2p:
             connected_s=self._clock.monotonic() - connection.opened_at,
             contact=None,
         )
+
+    # --- for the topics ---
+
+    def learn(self, peer_id: PeerId, record: bytes) -> bool:
+        """Remember what a peer's signed record says, if it is one and that peer's."""
+        try:
+            opened = open_peer_record(record)
+        except PeerError:
+            return False
+        if opened.peer_id != peer_id:
+            return False
+        self._named.pop(peer_id, None)
+        self._named[peer_id] = opened.addresses
+        if len(self._named) > NAMED_MAX:
+            del self._named[next(iter(self._named))]
+        return True
+
+    def record_of(self, peer_id: PeerId) -> bytes:
+        """The signed record of a connected peer; empty if it gave none."""
+        return self._service.host.record_of(peer_id)
+
+    async def meet(self, peer_id: PeerId) -> bool:
+        """Connect to a peer that others named. Returns whether it is connected; raises nothing else."""
+        if self.serves(peer_id):
+            return True
+        if not (addresses := self._named.pop(peer_id, ())):
+            return False
+        try:
+            await self._service.settled(await self._connector.connect(peer_id, addresses, patient=True))
+        except KontinuumError as error:
+            _log.debug("a peer that others named cannot be reached", peer=peer_id.short, reason=str(error))
+            return False
+        return True
 
     def moved(self) -> None:
         """Our addresses have changed: tell the peers."""

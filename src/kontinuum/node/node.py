@@ -223,7 +223,7 @@ class Node(DhtMethods, HandlerMethods, PubSubMethods):
             clock=self.clock,
             rpc=self._rpc,
             neighbours=self._neighbours,
-            reach=lambda peer_id: self._reach(peer_id, patient=True),
+            reach=self._meet,
             tell=self._tell,
             directory=directory,
         )
@@ -489,6 +489,11 @@ class Node(DhtMethods, HandlerMethods, PubSubMethods):
             if self._dht is None or not await self._dht.locate(peer_id):
                 raise
         return await self._neighbours.connection(peer_id, patient=patient)
+
+    async def _meet(self, peer_id: PeerId) -> None:
+        """Connect to a peer of a topic, by whichever protocol it can be reached."""
+        if self._libp2p is None or not await self._libp2p.meet(peer_id):
+            await self._reach(peer_id, patient=True)
 
     def _only_libp2p(self, peer_id: PeerId) -> NodeLibp2p | None:
         """Our libp2p side, if that is how the peer is connected."""

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from kontinuum.node.config import NodeConfig
     from kontinuum.node.dht import NodeDht
     from kontinuum.node.events import NodeEvent
+    from kontinuum.node.libp2p import NodeLibp2p
     from kontinuum.node.neighbours import Neighbours
     from kontinuum.node.seqno_file import SeqnoFile
     from kontinuum.rpc.service import RpcService
@@ -75,6 +76,8 @@ class NodePubSub:
         """Seconds of processor time that the verification of signatures has taken."""
         self.verified = 0
         """Signatures that were looked at."""
+        self.libp2p: NodeLibp2p | None = None
+        """How peers of other make are reached, if they are."""
         self._config = config
         self._neighbours = neighbours
         self._tell = tell
@@ -108,6 +111,8 @@ class NodePubSub:
             sign=partial(ed25519_sign, key_pair.seed),
             verify=self._verify,
             unix_ns=self._unix_ns,
+            open_record=self._open_record if config.libp2p else None,
+            record_of=self._record_of,
         )
         self._rendezvous = Rendezvous(
             key_pair.peer_id,
@@ -217,9 +222,17 @@ class NodePubSub:
         kind = TopicJoined if isinstance(effect, PeerJoined) else TopicLeft
         self._tell(kind(effect.topic, effect.peer))
 
+    def _open_record(self, peer_id: PeerId, record: bytes) -> bool:
+        return self.libp2p is not None and self.libp2p.learn(peer_id, record)
+
+    def _record_of(self, peer_id: PeerId) -> bytes:
+        return b"" if self.libp2p is None else self.libp2p.record_of(peer_id)
+
     def _on_unwanted(self, effect: ev.Disconnect) -> None:
         if effect.reason is DisconnectReason.STALLED:
             _log.info(
                 "a peer does not read what it is sent; nothing is sent to it any more", peer=effect.peer.short
             )
             self.streams.forsake(effect.peer)
+            if self.libp2p is not None:
+                self.libp2p.forsake(effect.peer)
