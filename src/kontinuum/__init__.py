@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kontinuum.base.errors import KontinuumError, MisuseError, PeerError, UnavailableError
+    from kontinuum.gossip.events import Message, Verdict
+    from kontinuum.gossip.subscription import Subscription
     from kontinuum.identity import Contact, KeyPair, Multiaddr, PeerId
     from kontinuum.node.config import NodeConfig
     from kontinuum.node.neighbours import PeerInfo
@@ -25,6 +27,7 @@ _HOMES = {
     "Contact": "kontinuum.identity",
     "KeyPair": "kontinuum.identity",
     "KontinuumError": "kontinuum.base.errors",
+    "Message": "kontinuum.gossip.events",
     "MessageStream": "kontinuum.transport",
     "MisuseError": "kontinuum.base.errors",
     "Multiaddr": "kontinuum.identity",
@@ -34,7 +37,9 @@ _HOMES = {
     "PeerId": "kontinuum.identity",
     "PeerInfo": "kontinuum.node.neighbours",
     "Stream": "kontinuum.transport",
+    "Subscription": "kontinuum.gossip.subscription",
     "UnavailableError": "kontinuum.base.errors",
+    "Verdict": "kontinuum.gossip.events",
 }
 """Where each public name lives; it is imported at its first use, so that ``import kontinuum`` is cheap."""
 
@@ -43,6 +48,7 @@ __all__ = [
     "Contact",
     "KeyPair",
     "KontinuumError",
+    "Message",
     "MessageStream",
     "MisuseError",
     "Multiaddr",
@@ -52,7 +58,9 @@ __all__ = [
     "PeerId",
     "PeerInfo",
     "Stream",
+    "Subscription",
     "UnavailableError",
+    "Verdict",
 ]
 
 

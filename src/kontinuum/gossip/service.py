@@ -5,7 +5,7 @@ in one call and what it causes leaves together. What our own program wants goes 
 for a peer: a stream is written to while it has room, and the machine's queues hold, or drop and count, the
 rest.
 
-Source: docs/protocols/gossip.md.
+Source: docs/protocols/topics.md.
 Bounds: BATCH_MAX events per turn; the readers of streams hold theirs back (``streams``). Subscribers and
         validators have bounds of their own (``subscription``, ``validation``).
 Trust:  the machine judges what peers send; a fault in it costs the events of one turn, not the node.

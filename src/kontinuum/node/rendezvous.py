@@ -4,7 +4,7 @@ Whoever is in a topic provides the topic's key and asks who else does, when it h
 that it finds, or that others name, are connected to. What cannot be done while the node is still alone is
 done as soon as it has joined its network.
 
-Source: docs/protocols/gossip.md, "Rendezvous". The key has the hash under which libp2p's programs advertise a
+Source: docs/protocols/topics.md, "Rendezvous". The key has the hash under which libp2p's programs advertise a
         topic (libp2p specs, discovery/; go-libp2p-pubsub discovery.go, ``floodsub:`` and the topic).
 Bounds: SEARCHES_MAX searches and announcements at once, DIALS_MAX dials, CONNECTS_MAX for one topic at once.
 Trust:  anybody may say that it is in a topic; such a peer gets a connection, and the router's score says what
