@@ -59,6 +59,35 @@ class _CancelledError(Exception):
     """Ends the work of a thread whose task was cancelled; nobody sees it."""
 
 
+class _Job:
+    """Work in a thread, as its task sees it: how far it is, what it waits for, and whether it shall end."""
+
+    def __init__(self, on_progress: Progress | None) -> None:
+        self._on_progress = on_progress
+        self._cancelled = threading.Event()
+        self._awaited: concurrent.futures.Future[bytes | None] | None = None
+
+    def progress(self, done: int) -> None:
+        """Called in the thread after each run."""
+        if self._cancelled.is_set():
+            raise _CancelledError
+        if self._on_progress is not None:
+            self._on_progress(done)
+
+    def wait(self, future: concurrent.futures.Future[bytes | None]) -> bytes | None:
+        """Called in the thread: what the event loop will give."""
+        self._awaited = future
+        if self._cancelled.is_set():  # Perhaps before anybody knew what we wait for.
+            future.cancel()
+        return future.result()
+
+    def cancel(self) -> None:
+        """Called in the event loop."""
+        self._cancelled.set()
+        if self._awaited is not None:
+            self._awaited.cancel()
+
+
 def vault_keyring(key_pair: KeyPair, *, post_quantum: bool = False) -> Keyring:
     """The keys of a node without a cluster, derived from its identity: its key file backs them up.
 
@@ -112,15 +141,15 @@ class NodeVault:
         if isinstance(content, Path):
             metadata = Metadata(name or content.name, at)
             return await self._work(
-                lambda stop: self.store.put_file(
-                    content, self.keyring, metadata, entropy=self._entropy, on_progress=stop
+                lambda job: self.store.put_file(
+                    content, self.keyring, metadata, entropy=self._entropy, on_progress=job.progress
                 ),
                 on_progress,
             )
         metadata = Metadata(name, at)
         return await self._work(
-            lambda stop: self.store.put(
-                even_runs([content]), self.keyring, metadata, entropy=self._entropy, on_progress=stop
+            lambda job: self.store.put(
+                even_runs([content]), self.keyring, metadata, entropy=self._entropy, on_progress=job.progress
             ),
             on_progress,
         )
@@ -128,23 +157,22 @@ class NodeVault:
     async def put_stream(self, pieces: AsyncIterator[bytes], *, name: str = "") -> StoredObject:
         """Seal what an asynchronous iterator gives, as it comes; see :meth:`put`."""
         loop, metadata = asyncio.get_running_loop(), Metadata(name, self._clock.utc())
-        awaited: list[concurrent.futures.Future[bytes | None]] = []
 
         async def next_piece() -> bytes | None:
             return await anext(pieces, None)
 
-        def chunks() -> Iterator[bytes]:
-            while True:
-                awaited[:] = [asyncio.run_coroutine_threadsafe(next_piece(), loop)]
-                if (piece := awaited[0].result()) is None:
-                    return
+        def chunks(job: _Job) -> Iterator[bytes]:
+            while (piece := job.wait(asyncio.run_coroutine_threadsafe(next_piece(), loop))) is not None:
                 yield piece
 
         return await self._work(
-            lambda stop: self.store.put(
-                even_runs(chunks()), self.keyring, metadata, entropy=self._entropy, on_progress=stop
-            ),
-            on_cancel=lambda: [future.cancel() for future in awaited],
+            lambda job: self.store.put(
+                even_runs(chunks(job)),
+                self.keyring,
+                metadata,
+                entropy=self._entropy,
+                on_progress=job.progress,
+            )
         )
 
     async def get(self, what: ObjectId | str, *, bytes_max: int = OBJECT_BYTES_MAX) -> bytes:
@@ -172,8 +200,8 @@ class NodeVault:
             AlreadyExistsError: ``target`` is there; it is untouched.
         """
 
-        def copy(reader: ObjectReader, stop: Progress) -> Description:
-            reader.copy_to(target, stop)
+        def copy(reader: ObjectReader, job: _Job) -> Description:
+            reader.copy_to(target, job.progress)
             return reader.description
 
         return await self._read(what, copy, on_progress)
@@ -214,40 +242,25 @@ class NodeVault:
     async def _read(
         self,
         what: ObjectId | str,
-        use: Callable[[ObjectReader, Progress], T],
+        use: Callable[[ObjectReader, _Job], T],
         on_progress: Progress | None = None,
     ) -> T:
         object_id = await self.find(what)
 
-        def work(stop: Progress) -> T:
+        def work(job: _Job) -> T:
             with self.store.open(object_id, self.keyring) as reader:
-                return use(reader, stop)
+                return use(reader, job)
 
         return await self._work(work, on_progress)
 
-    async def _work(
-        self,
-        work: Callable[[Progress], T],
-        on_progress: Progress | None = None,
-        *,
-        on_cancel: Callable[[], object] | None = None,
-    ) -> T:
+    async def _work(self, work: Callable[[_Job], T], on_progress: Progress | None = None) -> T:
         """Do blocking work in a thread; a cancelled caller ends it at the next run and waits for that."""
-        stopped = threading.Event()
-
-        def stop(done: int) -> None:
-            if stopped.is_set():
-                raise _CancelledError
-            if on_progress is not None:
-                on_progress(done)
-
-        task = asyncio.ensure_future(asyncio.to_thread(work, stop))
+        job = _Job(on_progress)
+        task = asyncio.ensure_future(asyncio.to_thread(work, job))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            stopped.set()
-            if on_cancel is not None:
-                on_cancel()
+            job.cancel()
             await asyncio.wait([task])
             if not task.cancelled():
                 task.exception()  # Looked at, so that nobody complains.
