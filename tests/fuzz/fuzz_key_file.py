@@ -22,7 +22,7 @@ def cheap_stretch(passphrase, salt, cost):
     return key_file.Secret(key_file.blake3_256(repr((passphrase, salt, cost)).encode()))
 
 
-key_file._stretch = cheap_stretch
+key_file.stretch_passphrase = cheap_stretch
 
 
 def fuzz(data: bytes) -> None:

@@ -16,7 +16,7 @@ def target(request, monkeypatch):
     """The module of one target; whatever it patches in our code is undone."""
     from kontinuum.identity import key_file  # noqa: PLC0415
 
-    monkeypatch.setattr(key_file, "_stretch", key_file._stretch)
+    monkeypatch.setattr(key_file, "stretch_passphrase", key_file.stretch_passphrase)
     spec = importlib.util.spec_from_file_location(f"corpus_{request.param.stem}", request.param)
     assert spec is not None
     assert spec.loader is not None

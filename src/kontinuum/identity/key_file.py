@@ -200,7 +200,7 @@ def encode_protected(key_pair: KeyPair, passphrase: str, entropy: Entropy, cost:
         _NONCE: entropy.token(_NONCE_BYTES),
         _PEER_ID: key_pair.peer_id,
     }
-    key = _stretch(passphrase, _octets(header, _SALT, _SALT_BYTES), cost)
+    key = stretch_passphrase(passphrase, _octets(header, _SALT, _SALT_BYTES), cost)
     from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
     ciphertext = ChaCha20Poly1305(key).encrypt(
@@ -262,7 +262,7 @@ def _decode_protected(body: bytes, passphrase: str | None) -> KeyPair:
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-    key = _stretch(passphrase, salt, cost)
+    key = stretch_passphrase(passphrase, salt, cost)
     del fields[_CIPHERTEXT]
     try:
         seed = Secret(ChaCha20Poly1305(key).decrypt(nonce, ciphertext, _associated_data(fields)))
@@ -291,7 +291,7 @@ def _protected_fields(body: bytes) -> dict[cbor.CborKey, cbor.CborValue]:
     return fields
 
 
-def _stretch(passphrase: str, salt: bytes, cost: Argon2Cost) -> Secret:
+def stretch_passphrase(passphrase: str, salt: bytes, cost: Argon2Cost) -> Secret:
     """The key that a passphrase makes (Argon2id, RFC 9106)."""
     from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
