@@ -199,6 +199,17 @@ class TestMeeting:
                 assert {(await nxt(mine)).data for _ in range(2)} == {b"1", b"2"}
                 assert {(await nxt(theirs)).data for _ in range(2)} == {b"1", b"2"}
 
+    async def test_what_could_not_be_asked_is_asked_when_the_node_has_joined(self):
+        """
+        A node that is alone looks for a topic's peers in vain; it does again as soon as somebody comes.
+        """
+        async with nodes(2, dht="server") as (a, b), a.subscribe(TOPIC):
+            rendezvous = a.pubsub._rendezvous
+            await eventually(lambda: TOPIC in rendezvous._lacking)
+            await link(b, a)
+            await eventually(lambda: a.dht.state is State.JOINED)
+            await eventually(lambda: TOPIC not in rendezvous._lacking, 1)
+
     @pytest.mark.slow
     async def test_subscribing_before_the_bootstrap_node_runs_heals(self):
         """
