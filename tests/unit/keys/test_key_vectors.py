@@ -1,6 +1,7 @@
 """Golden keys and statements: our code and a second implementation both make them, byte for byte."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -201,6 +202,28 @@ def test_golden_secrets():
     assert (str(epoch.path), epoch.epoch) == (row["path"], row["epoch"])
     assert encode_epoch_secret(epoch).hex() == row["encoded"]
     assert secret.epoch(0) == epoch
+
+
+def test_the_example_of_the_specification_is_golden(repository):
+    """
+    Each value that the page shows is that of the vectors.
+    """
+    page = (repository / "docs" / "protocols" / "key-derivation.md").read_text(encoding="utf-8")
+    shown = re.findall(r"`([0-9a-f]{64})`", page)
+    row = next(row for row in DERIVATION if (row["path"], row["cluster"]) == ("/0.0", 0))
+    epoch = row["epochs"][0]
+
+    assert shown == [
+        row["branch"]["private_key"],
+        row["branch"]["chain_code"],
+        row["branch"]["public_key"],
+        row["commitment"],
+        epoch["secret"],
+        epoch["signing_public"],
+        epoch["encryption_public"],
+        epoch["storage"],
+    ]
+    assert row["words"] in " ".join(page.split())
 
 
 def test_every_file_of_vectors_has_a_source():
