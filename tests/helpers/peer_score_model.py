@@ -1,8 +1,8 @@
 """The score of the specification in the slowest and most obvious way: from all that ever happened, each time.
 
-Nothing is remembered but the list of events. Each term is one loop over that list, written from the
-pseudo-code of gossipsub v1.1, "Topic Parameter Calculation and Decay" and "The Score Function". What
-Kontinuum does otherwise is marked "Differs".
+Nothing is remembered but the list of events, and when records end. Each term is one loop over that list,
+written from the pseudo-code of gossipsub v1.1, "Topic Parameter Calculation and Decay" and "The Score
+Function". What Kontinuum does otherwise is marked "Differs".
 """
 
 import math
@@ -37,6 +37,8 @@ class ScoreModel:
     def __init__(self, params):
         self.params = params
         self.events = []
+        self.ends = {}
+        """What :meth:`forgotten_at` found, since it would ask itself again and again."""
 
     # --- who is connected, and when it is forgotten ---
 
@@ -59,13 +61,25 @@ class ScoreModel:
             elif connected and (event.peer == peer or event.kind == "tick"):
                 yield event
 
+    def left(self, peer):
+        """The number of the event with which a peer left that is not connected; None if it never was."""
+        connected, left = False, None
+        for place, event in enumerate(self.events):
+            if event.peer == peer and event.kind == "add_peer":
+                connected, left = True, None
+            elif event.peer == peer and event.kind == "remove_peer" and connected:
+                connected, left = False, place
+        return left
+
     def forgotten_at(self, peer, left):
         """When the record of a peer that left with event number ``left`` expires.
 
         Differs: not before its counters would have decayed had it stayed.
         """
+        if (peer, left) in self.ends:
+            return self.ends[peer, left]
         before = ScoreModel(self.params)
-        before.events = self.events[: left + 1]
+        before.events, before.ends = self.events[: left + 1], self.ends
         intervals = 0
         for held, factor in before.held_against(peer):
             counter, ticks = held, 0
@@ -73,8 +87,9 @@ class ScoreModel:
                 counter = decays(counter, factor, self.params.decay_to_zero)
                 ticks += 1
             intervals = max(intervals, ticks)
-        least = self.params.retain_score_s
-        return self.events[left].at + max(least, (intervals + 1) * self.params.decay_interval_s)
+        kept_s = max(self.params.retain_score_s, (intervals + 1) * self.params.decay_interval_s)
+        self.ends[peer, left] = self.events[left].at + kept_s
+        return self.ends[peer, left]
 
     def held_against(self, peer):
         """The counters of a peer that are kept when it leaves, with their decays."""

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.peer_score_model import Both
-from helpers.peer_score_stories import PEERS, TOPICS, all_params, stories, tell
+from helpers.peer_score_stories import PEERS, TOPICS, all_params, lives_of, stories, tell
 from kontinuum.gossip.peer_score import PeerScore
 from kontinuum.gossip.score_params import COUNTER_MAX, WEIGHT_MAX, PeerScoreParams, TopicScoreParams
 
@@ -159,9 +159,9 @@ def test_a_peer_that_does_nothing_is_forgiven_and_forgotten(params, story):
 
 @given(
     params=all_params(),
-    before=stories,
+    before=lives_of("ann") | stories,
     gap=st.sampled_from([0, 1, 3, 10, 40]),
-    after=stories,
+    after=lives_of("ann") | stories,
     address=st.sampled_from(["9.9.9.9", "2a00:1:2:3::1", None]),
 )
 def test_nobody_gains_by_leaving(params, before, gap, after, address):

@@ -10,7 +10,20 @@ import pytest
 from hypothesis import given, settings
 
 from helpers.peer_score_model import without
-from helpers.peer_score_stories import PEERS, all_params, stories, tell
+from helpers.peer_score_stories import (
+    PEERS,
+    all_params,
+    stories,
+    stories_of_offences,
+    stories_of_p1,
+    stories_of_p2,
+    stories_of_p3,
+    stories_of_p3b,
+    stories_of_p4,
+    stories_of_p5,
+    stories_of_p6,
+    tell,
+)
 
 
 def agrees(number):
@@ -48,7 +61,7 @@ def over_topics(term, weight):
     return expected
 
 
-@given(params=all_params(), story=stories)
+@given(params=all_params(), story=stories_of_p1 | stories)
 def test_p1_is_the_time_in_the_mesh(params, story):
     """
     P1: whole quanta since the GRAFT as of the last decay, capped; nothing outside of the mesh.
@@ -57,7 +70,7 @@ def test_p1_is_the_time_in_the_mesh(params, story):
     check(without(params, weight), story, over_topics("p1", weight))
 
 
-@given(params=all_params(), story=stories)
+@given(params=all_params(), story=stories_of_p2 | stories)
 def test_p2_is_first_deliveries(params, story):
     """
     P2: a counter of messages brought first, capped when it grows, decaying, lost with the connection.
@@ -66,11 +79,10 @@ def test_p2_is_first_deliveries(params, story):
     check(without(params, weight), story, over_topics("p2", weight))
 
 
-@given(params=all_params(), story=stories)
+@given(params=all_params(), story=stories_of_p3 | stories)
 def test_p3_is_the_squared_deficit_of_mesh_deliveries(params, story):
     """
-    P3: the squared deficit of a mesh peer that has been there long enough; a copy counts within the window
-        only.
+    P3: the squared deficit of a mesh peer that has been there long enough; copies count within the window.
     """
     p3, p3b = "mesh_message_deliveries_weight", "mesh_failure_penalty_weight"
     silent = without(params, p3, p3b)
@@ -81,7 +93,7 @@ def test_p3_is_the_squared_deficit_of_mesh_deliveries(params, story):
     check(silent, story, expected)
 
 
-@given(params=all_params(), story=stories)
+@given(params=all_params(), story=stories_of_p3b | stories)
 def test_p3b_is_what_was_lacking_when_the_mesh_was_left(params, story):
     """
     P3b: the squared deficit at each PRUNE and at the end of a connection, added up, decaying.
@@ -90,7 +102,7 @@ def test_p3b_is_what_was_lacking_when_the_mesh_was_left(params, story):
     check(without(params, weight), story, over_topics("p3b", weight))
 
 
-@given(params=all_params(), story=stories)
+@given(params=all_params(), story=stories_of_p4 | stories)
 def test_p4_is_the_square_of_invalid_messages(params, story):
     """
     P4: the square of a counter of invalid messages that outlives the connection.
@@ -99,7 +111,7 @@ def test_p4_is_the_square_of_invalid_messages(params, story):
     check(without(params, weight), story, over_topics("p4", weight))
 
 
-@given(params=all_params(), story=stories)
+@given(params=all_params(), story=stories_of_p5 | stories)
 def test_p5_is_the_application_s_number(params, story):
     """
     P5: what the application said last, whether the peer was connected or not.
@@ -110,7 +122,7 @@ def test_p5_is_the_application_s_number(params, story):
     )
 
 
-@given(params=all_params(), story=stories)
+@given(params=all_params(), story=stories_of_p6 | stories)
 def test_p6_is_the_square_of_peers_too_many_on_one_address(params, story):
     """
     P6: peers connected from one address, those on the allow-list left out; it falls when they leave.
@@ -119,7 +131,7 @@ def test_p6_is_the_square_of_peers_too_many_on_one_address(params, story):
     check(without(params, weight), story, lambda model, peer: getattr(model.params, weight) * model.p6(peer))
 
 
-@given(params=all_params(), story=stories)
+@given(params=all_params(), story=stories_of_offences | stories)
 def test_p7_is_the_square_of_offences_above_the_threshold(params, story):
     """
     P7: a counter of offences, over the threshold, squared; it outlives the connection.
@@ -128,7 +140,7 @@ def test_p7_is_the_square_of_offences_above_the_threshold(params, story):
     check(without(params, weight), story, lambda model, peer: getattr(model.params, weight) * model.p7(peer))
 
 
-@given(params=all_params(), story=stories)
+@given(params=all_params(), story=stories_of_offences | stories)
 def test_slow_peers_pay_for_each_drop_above_the_threshold(params, story):
     """
     The slow peer's penalty: a counter of drops, capped, over the threshold; it outlives the connection.

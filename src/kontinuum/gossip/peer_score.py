@@ -193,7 +193,7 @@ class PeerScore:
         if stats is None:
             return
         scored = stats.topics.get(topic)
-        if scored is None or not scored.in_mesh or age_s > scored.params.mesh_message_deliveries_window_s:
+        if scored is None or age_s > scored.params.mesh_message_deliveries_window_s:
             return
         if scored.is_lacking:
             stats.changed()
@@ -250,12 +250,11 @@ class PeerScore:
         """
         if not -COUNTER_MAX <= value <= COUNTER_MAX:
             raise ScoreEventError("an application's score", value)
-        if self._off:
-            return
-        if not value:
+        points = value * self._params.app_specific_weight
+        if not points:
             self._application.pop(peer, None)
         elif peer in self._application or len(self._application) < APPLICATION_SCORES_MAX:
-            self._application[peer] = value * self._params.app_specific_weight
+            self._application[peer] = points
         else:
             raise TooManyApplicationScoresError(APPLICATION_SCORES_MAX)
         stats = self._peers.get(peer)

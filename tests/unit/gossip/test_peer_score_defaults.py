@@ -1,6 +1,7 @@
 """What the defaults do together: attackers pay, honest peers on loopback, LAN and NAT do not."""
 
-from dataclasses import replace
+import re
+from dataclasses import fields, replace
 
 import pytest
 
@@ -231,3 +232,21 @@ def test_with_a_known_rate_mute_peers_go_and_average_ones_stay(rate):
     assert scores.score("mute") == pytest.approx(params.topic_reward_cap - 100.0)
     scores.prune("mute", "t", float(lasts))
     assert scores.score("mute") == pytest.approx(params.topic_reward_cap - 100.0)
+
+
+def test_the_page_has_the_defaults(repository):
+    """
+    docs/protocols/pubsub-score.md lists every parameter with the value that it has.
+    """
+    page = (repository / "docs/protocols/pubsub-score.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| (-?[\d.]+) \|", page, re.MULTILINE))
+    values = {
+        field.name: getattr(part, field.name)
+        for part in (TopicScoreParams(), PeerScoreParams(), PeerScoreThresholds())
+        for field in fields(part)
+        if isinstance(getattr(part, field.name), int | float)
+    }
+
+    assert rows.keys() == values.keys()
+    for name, value in values.items():
+        assert float(rows[name]) == pytest.approx(value, rel=0.01), name

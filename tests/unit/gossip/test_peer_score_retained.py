@@ -116,6 +116,18 @@ def test_it_is_kept_until_it_would_have_decayed():
     assert [peer.peer for peer in away.inspect()] == ["bob"]
 
 
+def test_the_slowest_and_the_quickest_decay_end_a_record():
+    """
+    Also with the smallest and the largest factor there is a time at which a record ends.
+    """
+    for decay, to_zero in ((5e-324, 5e-324), (5e-324, 0.5), (1.0 - 2**-53, 5e-324), (1.0 - 2**-53, 0.5)):
+        scores = PeerScore(replace(PARAMS, behaviour_penalty_decay=decay, decay_to_zero=to_zero))
+        offender(scores, "ann", 1e6)
+        assert scores.score("ann") < 0.0
+        scores.add_peer("ann", None, 1e300)
+        assert scores.score("ann") == 0.0
+
+
 def test_no_retention_is_a_choice():
     """
     With a retention time of 0 nothing is kept.
@@ -162,10 +174,11 @@ def test_churn_does_not_wash_off_a_bad_score():
     However many lesser offenders come and go, the worst records stay, and the table stays within its bound.
     """
     scores = PeerScore(PARAMS)
-    offender(scores, "worst", 100)
     offender(scores, "bad", 50)
 
     for number in range(1000):
+        if number == 500:
+            offender(scores, "worst", 100)
         offender(scores, f"newcomer {number}", 1 + number % 40, now=number / 1000)
         assert len(scores._retained) <= retained_scores.RETAINED_MAX
 
