@@ -33,6 +33,7 @@ def config(port: int) -> NodeConfig:
         handshakes_per_ip_burst=1_000_000,
         peers_wanted=0,
         dht="off",  # It would connect nodes that a load counts on not being connected.
+        pubsub=False,  # It has a benchmark of its own; here each connection carries what is measured alone.
         max_streams=STREAMS_MAX,
         log_level="warning",
     )

@@ -11,6 +11,7 @@ Trust:  as for every stream, the peer decides when bytes come and when it ends.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Protocol, Self
 
 from kontinuum.transport.stream import SEND_HIGH_WATER_BYTES, MessageStream
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from kontinuum.transport.connection import Connection
 
 __all__ = ["SEND_HIGH_WATER_BYTES", "OwnedMessageStream", "StreamOwner"]
+
+
+_NO_MESSAGES: deque[bytes] = deque(maxlen=0)
+"""Its owner has the messages; a queue of its own would cost each of thousands of streams 600 bytes."""
 
 
 class StreamOwner(Protocol):
@@ -55,6 +60,7 @@ class OwnedMessageStream(MessageStream):
         super().__init__(connection, stream_id, protocol, inbound=inbound, bidirectional=False)
         self._owner = owner
         self._ended_told = False
+        self._messages = _NO_MESSAGES
 
     @classmethod
     async def open(cls, connection: Connection, protocol: str, owner: StreamOwner) -> Self:
