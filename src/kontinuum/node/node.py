@@ -7,7 +7,6 @@ Trust:  peers prove their identity in the handshake; what they may do is the han
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections import Counter
 from typing import TYPE_CHECKING, Self
@@ -20,19 +19,15 @@ from kontinuum.dht.peer import CLIENT_CAPABILITY
 from kontinuum.identity import Contact, Multiaddr, PeerId
 from kontinuum.identity.pow import network_id
 from kontinuum.node.bootstrap import usable
+from kontinuum.node.call_methods import CallMethods
 from kontinuum.node.dht_methods import DhtMethods
-from kontinuum.node.errors import (
-    DhtOffError,
-    ForeignPeerError,
-    Libp2pOffError,
-    NoAddressError,
-    PubSubOffError,
-)
+from kontinuum.node.errors import ForeignPeerError, NoAddressError
 from kontinuum.node.events import NodeEvent, PathChanged, PeerConnected, PeerLost, Watcher, Watchers
 from kontinuum.node.figures import Figures
 from kontinuum.node.handler_methods import HandlerMethods
 from kontinuum.node.introductions import PING, PING_BYTES_MAX
 from kontinuum.node.neighbours import Neighbours, PeerInfo, PeerLike
+from kontinuum.node.optional_rooms import OptionalRooms
 from kontinuum.node.own_contact import OwnContact
 from kontinuum.node.proof import proof_of
 from kontinuum.node.pubsub_methods import PubSubMethods
@@ -51,25 +46,18 @@ from kontinuum.node.services import (
     transport_options,
     warn_of_doubts,
 )
-from kontinuum.rpc.errors import CallTimeoutError, InvalidTimeoutError
 from kontinuum.rpc.service import RpcService
 from kontinuum.transport import ALPN, CloseCode, CloseReason, Connection, Endpoint
 from kontinuum.transport.errors import ConnectError, WrongPeerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from kontinuum.identity import KeyPair
     from kontinuum.node.config import NodeConfig
-    from kontinuum.node.dht import NodeDht
     from kontinuum.node.libp2p import NodeLibp2p
-    from kontinuum.node.pubsub import NodePubSub
-    from kontinuum.node.vault import NodeVault
-    from kontinuum.transport import MessageStream, Stream
 
 NOT_RUNNING = "the node does not run; use: async with Node(...) as node"
-NO_CONNECTION_IN_TIME = "no connection could be made in time"
 
 _PATH_CHANGES = ("established", "abandoned", "available", "backup", "observed")
 """Names of path changes, by the engine's numbers."""
@@ -77,7 +65,7 @@ _PATH_CHANGES = ("established", "abandoned", "available", "backup", "observed")
 _log = RoomLogger("node")
 
 
-class Node(DhtMethods, HandlerMethods, PubSubMethods):
+class Node(OptionalRooms, CallMethods, DhtMethods, HandlerMethods, PubSubMethods):
     """One peer of the network: ``async with Node(config) as node``.
 
     Args:
@@ -113,11 +101,6 @@ class Node(DhtMethods, HandlerMethods, PubSubMethods):
         self._endpoint: Endpoint | None = None
         self._neighbours: Neighbours
         self._own: OwnContact
-        self._dht: NodeDht | None = None
-        self._vault: NodeVault | None = None
-        self._vault_home: tuple[Path, KeyPair] | None = None
-        self._pubsub: NodePubSub | None = None
-        self._libp2p: NodeLibp2p | None = None
         self._connected: dict[PeerId, Connection] = {}
 
     # --- who we are ---
@@ -306,71 +289,6 @@ class Node(DhtMethods, HandlerMethods, PubSubMethods):
             connection.close(CloseCode.NONE, "disconnected")
             await connection.wait_closed()
 
-    async def call(
-        self,
-        peer: PeerLike,
-        protocol: str,
-        data: bytes = b"",
-        *,
-        timeout: float | None = None,  # noqa: ASYNC109 -- it travels with the request
-    ) -> bytes:
-        """Ask ``peer`` and wait for its answer; connects first if need be. Cancelling stops the handler.
-
-        Args:
-            peer: Its identity in either text form, its contact, or a contact's text.
-            protocol: The handler's name.
-            data: The request, up to 1 MiB; more goes through a stream.
-            timeout: Seconds for all of it, connecting included; the setting ``call_timeout_s`` if not given.
-
-        Raises:
-            CallTimeoutError: No answer in time, or no connection.
-            InvalidTimeoutError: ``timeout`` is not above 0.
-            UnknownProtocolError: The peer has no such handler.
-            RemoteError: The handler failed, or refused.
-            BusyError: The peer is busy.
-            CallTooLargeError: ``data`` is too long.
-            ConnectionLostError: The connection ended before the answer came.
-            PeerBackoffError: The peer could not be reached a moment ago and is left alone for a while.
-            UnavailableError, HandshakeError: As :meth:`connect`.
-        """
-        if timeout is None:
-            timeout = self.config.call_timeout_s
-        if not timeout > 0:  # Also what is no number; and before a connection is made for nothing.
-            raise InvalidTimeoutError(f"a call's time-out is a number of seconds above 0, not {timeout}")
-        connection = self.connection(peer)
-        if connection is None:
-            started = self.clock.monotonic()
-            try:
-                async with asyncio.timeout(timeout):
-                    connection = await self._connection(peer)
-            except TimeoutError:
-                raise CallTimeoutError(NO_CONNECTION_IN_TIME) from None
-            timeout -= self.clock.monotonic() - started
-            if timeout <= 0:
-                raise CallTimeoutError(NO_CONNECTION_IN_TIME)
-        return await self._rpc.call(connection, protocol, data, timeout)
-
-    async def ping(self, peer: PeerLike) -> float:
-        """The seconds that one small call takes, or one ping of a peer that speaks libp2p."""
-        if (libp2p := self._only_libp2p(peer_id := self._identify(peer))) is not None:
-            return await libp2p.ping(peer_id)
-        connection = await self._connection(peer)
-        started = self.clock.monotonic()
-        await self._rpc.call(connection, PING, b"", self.config.call_timeout_s)
-        return self.clock.monotonic() - started
-
-    async def open_stream(self, peer: PeerLike, protocol: str, *, bidirectional: bool = True) -> Stream:
-        """Open a stream of bytes to the stream handler of ``protocol``. Raises as :meth:`call`."""
-        connection = await self._connection(peer)
-        return await connection.open_stream(protocol, bidirectional=bidirectional)
-
-    async def open_messages(
-        self, peer: PeerLike, protocol: str, *, bidirectional: bool = True
-    ) -> MessageStream:
-        """Open a stream of messages to the message handler of ``protocol``. Raises as :meth:`call`."""
-        connection = await self._connection(peer)
-        return await connection.open_messages(protocol, bidirectional=bidirectional)
-
     def peers(self) -> list[PeerInfo]:
         """The peers that we know, the connected ones first."""
         self._require_running()
@@ -419,50 +337,6 @@ class Node(DhtMethods, HandlerMethods, PubSubMethods):
             handlers=self._rpc.handlers_at_work,
             known_peers=len(self._neighbours.store),
         )
-
-    @property
-    def vault(self) -> NodeVault:
-        """Sealed objects in this node's data directory.
-
-        Raises:
-            MisuseError: The node does not run.
-            VaultOffError: It has no data directory.
-        """
-        self._require_running()
-        if self._vault is None:
-            from kontinuum.node.vault import open_vault  # Only nodes that keep something need its ciphers.
-
-            self._vault = open_vault(self._vault_home, self.clock)
-        return self._vault
-
-    @property
-    def dht(self) -> NodeDht:
-        """See :class:`DhtMethods`."""
-        self._require_running()
-        if self._dht is None:
-            raise DhtOffError
-        return self._dht
-
-    @property
-    def libp2p(self) -> NodeLibp2p:
-        """The libp2p side of this node.
-
-        Raises:
-            MisuseError: The node does not run.
-            Libp2pOffError: The setting ``libp2p`` is off.
-        """
-        self._require_running()
-        if self._libp2p is None:
-            raise Libp2pOffError
-        return self._libp2p
-
-    @property
-    def pubsub(self) -> NodePubSub:
-        """See :class:`PubSubMethods`."""
-        self._require_running()
-        if self._pubsub is None:
-            raise PubSubOffError
-        return self._pubsub
 
     # --- inside ---
 

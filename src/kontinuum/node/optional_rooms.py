@@ -1,0 +1,77 @@
+"""What a node may have, if its settings say so: a DHT, topics, libp2p, a vault."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from kontinuum.node.errors import DhtOffError, Libp2pOffError, PubSubOffError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kontinuum.base.clock import Clock
+    from kontinuum.identity import KeyPair
+    from kontinuum.node.dht import NodeDht
+    from kontinuum.node.libp2p import NodeLibp2p
+    from kontinuum.node.pubsub import NodePubSub
+    from kontinuum.node.vault import NodeVault
+
+
+class OptionalRooms(ABC):
+    """The rooms of a node that can be missing. A part of ``Node``."""
+
+    clock: Clock
+    _dht: NodeDht | None = None
+    _libp2p: NodeLibp2p | None = None
+    _pubsub: NodePubSub | None = None
+    _vault: NodeVault | None = None
+    _vault_home: tuple[Path, KeyPair] | None = None
+
+    @abstractmethod
+    def _require_running(self) -> None:
+        """Raise a MisuseError unless the node runs."""
+
+    @property
+    def vault(self) -> NodeVault:
+        """Sealed objects in this node's data directory.
+
+        Raises:
+            MisuseError: The node does not run.
+            VaultOffError: It has no data directory.
+        """
+        self._require_running()
+        if self._vault is None:
+            from kontinuum.node.vault import open_vault  # Only nodes that keep something need its ciphers.
+
+            self._vault = open_vault(self._vault_home, self.clock)
+        return self._vault
+
+    @property
+    def dht(self) -> NodeDht:
+        """See :class:`DhtMethods`."""
+        self._require_running()
+        if self._dht is None:
+            raise DhtOffError
+        return self._dht
+
+    @property
+    def libp2p(self) -> NodeLibp2p:
+        """The libp2p side of this node.
+
+        Raises:
+            MisuseError: The node does not run.
+            Libp2pOffError: The setting ``libp2p`` is off.
+        """
+        self._require_running()
+        if self._libp2p is None:
+            raise Libp2pOffError
+        return self._libp2p
+
+    @property
+    def pubsub(self) -> NodePubSub:
+        """See :class:`PubSubMethods`."""
+        self._require_running()
+        if self._pubsub is None:
+            raise PubSubOffError
+        return self._pubsub
