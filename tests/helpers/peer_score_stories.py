@@ -116,12 +116,15 @@ def happenings(*kinds, who=peers):
 
 stories_of_p1 = made_of(ticks, ticks, waits, happenings("graft", "graft", "prune"))
 stories_of_p2 = made_of(ticks, happenings("first_delivery"), happenings("graft", "invalid"))
-stories_of_p3 = made_of(ticks, ticks, copies, happenings("graft", "first_delivery"), penalties)
+stories_of_p3 = made_of(
+    ticks, ticks, copies, happenings("graft", "first_delivery"), happenings("prune", "graft", "invalid")
+)
 stories_of_p3b = made_of(ticks, ticks, happenings("graft", "graft", "prune", "first_delivery"))
 stories_of_p4 = made_of(ticks, happenings("invalid", "invalid", "first_delivery"))
 stories_of_p5 = made_of(ticks, opinions, rewards)
 stories_of_p6 = made_of(arrivals, departures)
-stories_of_offences = made_of(ticks, offences, rewards)
+stories_of_p7 = made_of(ticks, offences.map(lambda what: ("behaviour_penalty", *what[1:])))
+stories_of_slow_peers = made_of(ticks, offences.map(lambda what: ("slow_peer", *what[1:])))
 """Stories in which one term has much to do."""
 
 

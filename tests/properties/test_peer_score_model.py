@@ -14,7 +14,6 @@ from helpers.peer_score_stories import (
     PEERS,
     all_params,
     stories,
-    stories_of_offences,
     stories_of_p1,
     stories_of_p2,
     stories_of_p3,
@@ -22,6 +21,8 @@ from helpers.peer_score_stories import (
     stories_of_p4,
     stories_of_p5,
     stories_of_p6,
+    stories_of_p7,
+    stories_of_slow_peers,
     tell,
 )
 
@@ -131,7 +132,7 @@ def test_p6_is_the_square_of_peers_too_many_on_one_address(params, story):
     check(without(params, weight), story, lambda model, peer: getattr(model.params, weight) * model.p6(peer))
 
 
-@given(params=all_params(), story=stories_of_offences | stories)
+@given(params=all_params(), story=stories_of_p7 | stories)
 def test_p7_is_the_square_of_offences_above_the_threshold(params, story):
     """
     P7: a counter of offences, over the threshold, squared; it outlives the connection.
@@ -140,7 +141,7 @@ def test_p7_is_the_square_of_offences_above_the_threshold(params, story):
     check(without(params, weight), story, lambda model, peer: getattr(model.params, weight) * model.p7(peer))
 
 
-@given(params=all_params(), story=stories_of_offences | stories)
+@given(params=all_params(), story=stories_of_slow_peers | stories)
 def test_slow_peers_pay_for_each_drop_above_the_threshold(params, story):
     """
     The slow peer's penalty: a counter of drops, capped, over the threshold; it outlives the connection.

@@ -139,6 +139,23 @@ def test_no_retention_is_a_choice():
     assert scores.score("ann") == 0.0
 
 
+def test_deliveries_in_the_mesh_are_lost_with_the_connection():
+    """Who comes back owes the mesh what a new peer owes: nobody lives on old deliveries, kept fresh by
+    staying away.
+    """
+    scores = PeerScore(PARAMS)
+    scores.add_peer("ann", None, 0.0)
+    scores.graft("ann", "t", 0.0)
+    scores.first_delivery("ann", "t", 0.0)
+    scores.invalid("ann", "t")
+    scores.remove_peer("ann", 0.0)
+
+    scores.add_peer("ann", None, 50.0)
+
+    ((topic,),) = [peer.topics for peer in scores.inspect()]
+    assert (topic.invalid_message_deliveries, topic.mesh_message_deliveries) == (1.0, 0.0)
+
+
 def test_leaving_in_debt_to_the_mesh_is_a_prune():
     """
     Who disconnects from a mesh in which it delivered too little has P3b, as if it had been pruned.
