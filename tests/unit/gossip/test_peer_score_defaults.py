@@ -154,7 +154,7 @@ def test_mute_sybils_do_not_look_like_a_good_mesh():
 
 def test_a_covert_flash_is_noticed_within_a_minute_or_so():
     """
-    Peers that earned all they could and then go mute fall below the threshold for better peers in 62 s.
+    Peers that earned all they could and then go mute fall below the threshold for better peers within 62 s.
     """
     scores = connected()
     busiest(scores, ["t"])
