@@ -157,7 +157,8 @@ def test_a_record_that_a_crash_cut_off_is_written_over(store):
     """
     objects = store.objects()
     good = path_of(store).read_bytes()
-    path_of(store).write_bytes(good + encode_record([Delete(objects[0].object_id, 1)])[:-3])
+    torn = encode_record([Delete(objects[0].object_id, 1)] + [Put(number(count), 1, 1) for count in range(9)])
+    path_of(store).write_bytes(good + torn[:-3])
 
     again = new_store(store.directory)
     assert again.objects() == objects

@@ -5,6 +5,7 @@ import os
 import stat
 import threading
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -483,6 +484,54 @@ def test_a_wrong_copy_is_refused(store, tmp_path, change):
         other.add_sealed(object_id, iter([change(file_of(store, object_id).read_bytes())]), at=AT)
 
     assert files(other.directory) == []
+
+
+def test_a_copy_of_what_is_deleted_meanwhile_is_not_taken(store, tmp_path):
+    """
+    Another program took the object and deleted it while we were at it.
+    """
+    object_id = put(store, b"content")
+    sealed = file_of(store, object_id).read_bytes()
+    other = VaultStore(tmp_path / "other")
+
+    def pieces():
+        yield sealed[:100]
+        elsewhere = new_store(other.directory)
+        assert elsewhere.add_sealed(object_id, iter([sealed]), at=AT)
+        elsewhere.delete(object_id, at=AT)
+        yield sealed[100:]
+
+    assert not other.add_sealed(object_id, pieces(), at=AT)
+    assert other.objects() == []
+
+
+def test_what_is_acknowledged_is_on_the_disk(store, monkeypatch):
+    """
+    First the content and its name, then the journal; each synced before the next begins.
+    """
+    put(store, b"first")
+    calls = []
+
+    def recording(name, real):
+        def call(what, *arguments, **options):
+            path = Path(what) if isinstance(what, os.PathLike) else Path(f"/proc/self/fd/{what}").readlink()
+            calls.append((name, "objects" if "objects" in path.parts else path.name))
+            return real(what, *arguments, **options)
+
+        return call
+
+    for name in ("fsync", "link", "pwrite", "pwritev"):
+        monkeypatch.setattr(os, name, recording(name, getattr(os, name)))
+    object_id = put(store, b"second")
+    monkeypatch.undo()
+    steps = [(name, "new" if ".new." in path else path) for name, path in calls]
+
+    linked = steps.index(("link", "new"))
+    assert ("pwritev", "new") in steps[:linked]
+    assert steps[linked - 1] == ("fsync", "new")
+    assert ("fsync", "objects") in steps[linked:]
+    assert steps[-2:] == [("pwrite", "journal"), ("fsync", "journal")]
+    assert get(store, object_id) == b"second"
 
 
 # --- several at once ---

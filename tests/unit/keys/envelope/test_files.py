@@ -119,15 +119,17 @@ def test_progress_is_told_and_can_end_the_work(tmp_path, letter):
 
 def test_nothing_is_overwritten(tmp_path, letter, sealed):
     """
-    Neither by sealing nor by opening, whatever has the name.
+    Neither by sealing nor by opening, whatever has the name; and that is told before the work.
     """
+    told = []
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for taken in (letter, tmp_path / "link"):
         with pytest.raises(AlreadyExistsError):
-            seal_file(READERS, letter, taken, **SEALING)
+            seal_file(READERS, letter, taken, on_progress=told.append, **SEALING)
         with pytest.raises(AlreadyExistsError):
-            open_file([BOB], sealed, taken, **OPENING)
+            open_file([BOB], sealed, taken, on_progress=told.append, **OPENING)
 
+    assert told == []
     assert letter.read_bytes() == content(4 * RUN_BYTES + 5)[: 4 * RUN_BYTES + 5]
 
 

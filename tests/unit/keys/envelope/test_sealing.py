@@ -21,6 +21,7 @@ from helpers.envelopes import (
     with_recipients,
     without_claim,
 )
+from kontinuum._native import blake3_256
 from kontinuum.keys.envelope import (
     ClaimError,
     ClaimTooLargeError,
@@ -45,12 +46,13 @@ from kontinuum.keys.envelope import (
     seal_bytes,
     seal_stream,
 )
-from kontinuum.keys.envelope.claim import claim_stanza
+from kontinuum.keys.envelope.claim import SignedClaim, claim_stanza
 from kontinuum.keys.envelope.header import encode_head, encode_header, parse_header
 from kontinuum.keys.envelope.readers import ListedReader
 from kontinuum.keys.envelope.segments import MAGIC
 from kontinuum.keys.envelope.stanza import Stanza
 from kontinuum.keys.envelope.stream import CHUNK_BYTES, Stream
+from kontinuum.wire import cbor
 from kontinuum.wire.limits import (
     ENVELOPE_CLAIM_BYTES_MAX,
     ENVELOPE_CONTEXT_BYTES_MAX,
@@ -339,6 +341,25 @@ def test_a_stream_is_not_an_object_and_an_object_no_stream():
         opening(stream)
     with pytest.raises(ClaimError, match="sealed as stream"):
         opening(stream.removeprefix(MAGIC))
+
+
+def test_a_claim_has_one_spelling():
+    """
+    Not even its sender writes one in a second way, or with fields that nobody knows; no reader adds to it.
+    """
+    header, payload, file_key, signed = opened_header(SEALED)
+    head = encode_head(header.stanzas[:-1])
+    fields = cbor.decode(signed.encoded)
+    for changed in ({**fields, 9: 1}, {**fields, 0: False}, {key: fields[key] for key in fields if key != 5}):
+        encoded = cbor.encode(changed)
+        data = blake3_256(head) + file_key.commitment() + encoded
+        other = SignedClaim(signed.claim, encoded, ALICE.sign("envelope", data))
+        sealed = encode_header(head + claim_stanza(other, file_key).encode(), file_key) + payload
+        with pytest.raises(ClaimError, match="cannot be read"):
+            opening(sealed)
+    stanza = Stanza(header.stanzas[-1].kind, ("more",), header.stanzas[-1].body)
+    with pytest.raises(ClaimError, match="not where it must be"):
+        opening(encode_header(head + stanza.encode(), file_key) + payload)
 
 
 # --- bounds ---
