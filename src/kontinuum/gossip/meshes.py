@@ -198,15 +198,17 @@ class Meshes:
                 self._prune(topic, peer, now)
 
     def _improve(self, topic: Topic, now: float) -> None:
-        """Graft some that are better than the median of a mesh that is not good enough."""
+        """Graft some that are better than the median of a mesh that is not good enough.
+
+        Into a full mesh, too: the next heartbeat prunes it to D, and keeps the best.
+        """
         parts = self._parts
         mesh = topic.mesh or {}
         median = sorted(map(parts.score, mesh))[len(mesh) // 2]
         if median >= parts.thresholds.opportunistic_graft_threshold:
             return
         better = [peer for peer in self._fit(topic, now) if parts.score(peer) > median]
-        room = min(parts.params.opportunistic_graft_peers, parts.params.D_high - len(mesh))
-        for peer in parts.rng.sample(better, max(0, room)):
+        for peer in parts.rng.sample(better, parts.params.opportunistic_graft_peers):
             self._graft(topic, peer, now)
 
     # --- inside ---

@@ -9,17 +9,25 @@ Pure:    no I/O or clock; chance is a seedable Rng.
 """
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from kontinuum.sim.regions import REGIONS, RTT_MS
 
 if TYPE_CHECKING:
     from kontinuum.base.entropy import Rng
-    from kontinuum.sim.host import Host
     from kontinuum.sim.scenario import NetworkSettings
 
 LOSSES_MAX = 6
 """Losses of one message in a row; with more of them the request's time is over long before. Our choice."""
+
+
+class Place(Protocol):
+    """Where a host is."""
+
+    region: int
+    """Its number in ``regions``."""
+    access_s: float
+    """Seconds to the region's backbone."""
 
 
 class Network:
@@ -48,7 +56,7 @@ class Network:
         self.duplicate = settings.duplicate
         self._cuts: list[frozenset[int]] = []
 
-    def delay(self, sender: "Host", receiver: "Host") -> float:
+    def delay(self, sender: Place, receiver: Place) -> float:
         """Seconds that one message takes."""
         base = self._half_rtt_s[sender.region][receiver.region] + sender.access_s + receiver.access_s
         chance = self._rng.uniform(0.0, 1.0)
@@ -73,7 +81,7 @@ class Network:
         """They can again."""
         self._cuts.remove(_places(names))
 
-    def connected(self, one: "Host", other: "Host") -> bool:
+    def connected(self, one: Place, other: Place) -> bool:
         """No partition lies between the two."""
         return all((one.region in cut) == (other.region in cut) for cut in self._cuts)
 

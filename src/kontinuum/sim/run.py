@@ -1,26 +1,23 @@
-"""Run a scenario, and show what went wrong if something did.
+"""Run a scenario of the DHT, and show what went wrong if something did.
 
-The only file of the simulator that looks at the clock and the memory of this process.
+Only this file and its twin for topics look at the clock.
 """
 
 from __future__ import annotations
 
-import gc
-import resource
-import sys
 from collections import deque
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kontinuum.base.clock import SystemClock
 from kontinuum.dht.config import Defences
 from kontinuum.sim.errors import InvariantError
+from kontinuum.sim.process import few_collections, peak_rss_bytes
 from kontinuum.sim.scenario import as_dict, from_dict
 from kontinuum.sim.simulation import Simulation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from kontinuum.sim.result import Result
     from kontinuum.sim.scenario import Scenario
@@ -30,10 +27,6 @@ LOG_LINES_MAX = 60
 
 SHRINKS_MAX = 6
 """Smaller networks that are tried to find the same failure. Our choice: each halves nodes and lookups."""
-
-GC_THRESHOLD = 200_000
-"""New objects until the garbage collector looks for cycles among them: the machines make few, and millions
-of objects live for the whole run. Our choice."""
 
 
 def run(
@@ -65,14 +58,14 @@ def run(
     chosen = _changed(scenario, seed, nodes, defences)
     begin_s = SystemClock().monotonic()
     tell = None if events is None else (lambda host, line: events(f"{host} {line}"))
-    with _few_collections():
+    with few_collections():
         try:
             simulation = Simulation(chosen, chosen.seed, tell=tell)
             simulation.run(progress)
         except InvariantError as error:
             raise explain(chosen, error, command) from None
     return simulation.measuring.result(
-        wall_s=round(SystemClock().monotonic() - begin_s, 3), peak_rss_bytes=_peak_rss_bytes()
+        wall_s=round(SystemClock().monotonic() - begin_s, 3), peak_rss_bytes=peak_rss_bytes()
     )
 
 
@@ -140,22 +133,3 @@ def _changed(
     elif defences is not None:
         data["defences"] = defences
     return from_dict(data)
-
-
-@contextmanager
-def _few_collections() -> Iterator[None]:
-    """Let the garbage collector rest: it would look at millions of living objects again and again."""
-    before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_THRESHOLD, 50, 1000)
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-        gc.set_threshold(*before)
-
-
-def _peak_rss_bytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

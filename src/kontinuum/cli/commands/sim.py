@@ -45,7 +45,13 @@ NodesOption = Annotated[
 ]
 
 DefencesOption = Annotated[
-    Switch | None, typer.Option("--defences", help="All defences on or off, whatever the scenario says.")
+    Switch | None,
+    typer.Option("--defences", help="All defences of the DHT on or off, whatever the scenario says."),
+]
+
+ScoringOption = Annotated[
+    Switch | None,
+    typer.Option("--scoring", help="Peer scores of topics on or off, whatever the scenario says."),
 ]
 
 ResultArgument = Annotated[Path, typer.Argument(help="What `kontinuum sim run --out` wrote.")]
@@ -57,6 +63,7 @@ def run(  # noqa: PLR0917 -- typer passes by name
     seed: SeedOption = None,
     nodes: NodesOption = None,
     defences: DefencesOption = None,
+    scoring: ScoringOption = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write a page with plots.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write the result as JSON.")] = None,
     events: Annotated[
@@ -72,9 +79,9 @@ def run(  # noqa: PLR0917 -- typer passes by name
 
     from kontinuum.cli.sim.files import open_events, scenario_path, shown, writable, write
     from kontinuum.cli.sim.progress import SimulationBar
+    from kontinuum.sim.kinds import load
+    from kontinuum.sim.kinds import run as simulate
     from kontinuum.sim.report.page import page
-    from kontinuum.sim.run import run as simulate
-    from kontinuum.sim.scenario import load
 
     output = state.output
     path = scenario_path(scenario)
@@ -82,7 +89,10 @@ def run(  # noqa: PLR0917 -- typer passes by name
     for file in (html, out, events):
         writable(file)
     options = _options(
-        loaded.seed if seed is None else seed, loaded.nodes if nodes is None else nodes, defences
+        loaded.seed if seed is None else seed,
+        loaded.nodes if nodes is None else nodes,
+        defences=defences,
+        scoring=scoring,
     )
     command = shlex.join(["kontinuum", "sim", "run", shown(path), *options])
     with ExitStack() as stack:
@@ -93,6 +103,7 @@ def run(  # noqa: PLR0917 -- typer passes by name
             seed=seed,
             nodes=nodes,
             defences=None if defences is None else defences is Switch.ON,
+            scoring=None if scoring is None else scoring is Switch.ON,
             progress=bar.update,
             events=log,
             command=command,
@@ -108,8 +119,9 @@ def run(  # noqa: PLR0917 -- typer passes by name
     output.result(asdict(result), "" if output.json else run_text(result, command))
 
 
-def _options(seed: int, nodes: int, defences: Switch | None) -> list[str]:
-    switched = [] if defences is None else ["--defences", defences.value]
+def _options(seed: int, nodes: int, **switches: Switch | None) -> list[str]:
+    given = [(f"--{name}", switch.value) for name, switch in switches.items() if switch is not None]
+    switched = [word for option in given for word in option]
     return ["--seed", str(seed), "--nodes", str(nodes), *switched]
 
 
@@ -129,7 +141,7 @@ def list_scenarios(_json: JsonOption = False) -> None:
     """List the scenarios at hand."""
     from kontinuum.cli.sim.files import known, shown
     from kontinuum.cli.sim.tables import list_text
-    from kontinuum.sim.scenario import load
+    from kontinuum.sim.kinds import load
 
     loaded = [(load(path), shown(path)) for path in known().values()]
     entries = [
@@ -139,6 +151,7 @@ def list_scenarios(_json: JsonOption = False) -> None:
             "description": scenario.description,
             "nodes": scenario.nodes,
             "seed": scenario.seed,
+            "kind": getattr(scenario, "kind", "dht"),
             "hostile": [group.kind for group in scenario.hostile],
         }
         for scenario, path in loaded
@@ -153,8 +166,8 @@ def replay(result: ResultArgument, _json: JsonOption = False) -> None:
     """Do a run again, from its result alone, and say whether it did the same, event for event."""
     from kontinuum.cli.sim.files import read_result
     from kontinuum.cli.sim.progress import SimulationBar
-    from kontinuum.sim.run import run as simulate
-    from kontinuum.sim.scenario import from_dict
+    from kontinuum.sim.kinds import from_dict
+    from kontinuum.sim.kinds import run as simulate
 
     before = read_result(result)
     scenario = from_dict(before["settings"])

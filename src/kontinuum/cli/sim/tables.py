@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from kontinuum.cli.output import printable
+from kontinuum.sim.gossip.scenario import GossipScenario
 from kontinuum.sim.report.figures import KEY_FIGURES, flat, label, operation_rows
 from kontinuum.sim.report.plots import KINDS
 from kontinuum.sim.report.units import Unit, text
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from kontinuum.sim.compare import Change, Comparison
+    from kontinuum.sim.gossip.result import GossipResult
+    from kontinuum.sim.kinds import AnyScenario
     from kontinuum.sim.result import Result
-    from kontinuum.sim.scenario import Scenario
 
 PLAIN_COLUMNS = 120
 """Columns of a table that goes into a file or a pipe. Our choice: no line is broken for want of room."""
@@ -33,7 +35,7 @@ COUNTERS_SHOWN_MAX = 12
 """Counters of a run that the table shows, the largest; JSON and page have all. Our choice: a screen."""
 
 
-def run_text(result: Result, command: str) -> str:
+def run_text(result: Result | GossipResult, command: str) -> str:
     """Return what a run found."""
     data = asdict(result)
     figures = flat(data)
@@ -96,19 +98,26 @@ def compare_text(compared: Comparison) -> str:
     return drawn(blocks)
 
 
-def list_text(scenarios: Sequence[tuple[Scenario, str]]) -> str:
+def list_text(scenarios: Sequence[tuple[AnyScenario, str]]) -> str:
     """Return the scenarios at hand; each with its path."""
-    table = _table(("scenario", "nodes", "lookups", "hostile", "what it shows"), numbers=3, words=1)
+    table = _table(("scenario", "nodes", "work", "hostile", "what it shows"), numbers=3, words=1)
     for scenario, _path in scenarios:
-        work = scenario.workload
         table.add_row(
             printable(scenario.name),
             text(scenario.nodes, Unit.COUNT),
-            text(work.lookups + work.gets + work.resolves + work.provider_lookups, Unit.COUNT),
+            text(_work(scenario), Unit.COUNT),
             ", ".join(dict.fromkeys(group.kind for group in scenario.hostile)) or "-",
             printable(scenario.description),
         )
     return drawn([table])
+
+
+def _work(scenario: AnyScenario) -> float:
+    """Lookups of the DHT, or messages of a topic."""
+    if isinstance(scenario, GossipScenario):
+        return scenario.workload.messages_per_s * scenario.duration_s
+    work = scenario.workload
+    return work.lookups + work.gets + work.resolves + work.provider_lookups
 
 
 def drawn(blocks: Sequence[RenderableType]) -> str:

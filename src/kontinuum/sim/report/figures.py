@@ -62,12 +62,16 @@ _BETTER = {
     "latency_p50_s": Better.LESS,
     "latency_p90_s": Better.LESS,
     "latency_p99_s": Better.LESS,
+    "delivery_ratio": Better.MORE,
+    "worst_delivery_ratio": Better.MORE,
+    "duplicates_per_delivery": Better.LESS,
+    "bytes_sent_per_byte_delivered": Better.LESS,
     "wall_s": Better.LESS,
     "peak_rss_bytes": Better.LESS,
 }
 
 _COUNTS = frozenset(
-    ["seed", "nodes", "hostile", "lookups", "events", "messages", "count", "succeeded"],
+    ["seed", "nodes", "hostile", "published", "lookups", "events", "messages", "count", "succeeded"],
 )
 
 _NOISY = frozenset(["wall_s", "peak_rss_bytes"])
@@ -91,6 +95,11 @@ OPERATION_FIGURES = (
 
 LABELS = {
     "success_ratio": "success",
+    "delivery_ratio": "delivered",
+    "worst_delivery_ratio": "delivered, worst message",
+    "published": "messages published",
+    "duplicates_per_delivery": "duplicates per delivery",
+    "bytes_sent_per_byte_delivered": "bytes sent per byte delivered",
     "lookups": "lookups",
     "hops_mean": "hops, mean",
     "requests_mean": "requests, mean",
@@ -110,6 +119,11 @@ LABELS = {
 """What people read for the last word of a name."""
 
 KEY_FIGURES = (
+    "delivery_ratio",
+    "worst_delivery_ratio",
+    "published",
+    "duplicates_per_delivery",
+    "bytes_sent_per_byte_delivered",
     "success_ratio",
     "lookups",
     "hops_mean",
@@ -136,7 +150,7 @@ def label(name: str) -> str:
 def flat(result: Mapping[str, Any]) -> dict[str, Figure]:
     """Return every figure of a result by its name: the key figures, then operations, counters, attack."""
     names = [*KEY_FIGURES, *(name for name in result if name not in KEY_FIGURES and name != "seed")]
-    failed = not result.get("lookups") or not result.get("success_ratio")
+    failed = "lookups" in result and not (result["lookups"] and result.get("success_ratio"))
     found = [_figure(name, result.get(name)) for name in names if not (failed and name in _OF_SUCCESSES)]
     operations = result.get("operations")
     if isinstance(operations, Mapping):
@@ -159,7 +173,7 @@ def operation_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """Return a row for each kind of operation that there was: its kind, and OPERATION_FIGURES as text."""
     figures = flat(result)
     rows = []
-    for kind in result["operations"]:
+    for kind in result.get("operations", ()):
         cells = [figures.get(f"operations.{kind}.{name}") for name in OPERATION_FIGURES]
         if cells[0] is not None and cells[0].value:
             rows.append((kind, *("-" if cell is None else str(cell) for cell in cells)))

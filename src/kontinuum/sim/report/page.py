@@ -11,6 +11,8 @@ from dataclasses import asdict
 from html import escape
 from typing import Any
 
+from kontinuum.sim.gossip.result import GossipResult
+from kontinuum.sim.gossip.scenario import GossipScenario, Sybils
 from kontinuum.sim.report.figures import KEY_FIGURES, flat, label, operation_rows, settings
 from kontinuum.sim.report.plots import KINDS, plots
 from kontinuum.sim.report.svg import style
@@ -56,7 +58,7 @@ details { margin: 12px 0 } summary { cursor: pointer; color: var(--soft) }
 _NUMBER = re.compile(r"\[\d+\]")
 
 
-def page(result: Result, *, command: str) -> str:
+def page(result: Result | GossipResult, *, command: str) -> str:
     """Return the page; ``command`` is the command line that does the run again."""
     data = asdict(result)
     drawn = "\n".join(f"<div>{plot.inline()}</div>" for plot in plots(result))
@@ -83,7 +85,7 @@ def page(result: Result, *, command: str) -> str:
     )
 
 
-def _again(result: Result, command: str) -> str:
+def _again(result: Result | GossipResult, command: str) -> str:
     return (
         f'<h2>Run it again</h2>\n<pre>{escape(command)}</pre>\n<p class="soft">Seed {result.seed}. '
         f"The same code gives the same event log, whose SHA-256 is <code>{escape(result.digest)}</code>.</p>"
@@ -127,10 +129,7 @@ def _defences(defences: Mapping[str, bool]) -> str:
 
 def _settings(data: Mapping[str, Any]) -> str:
     """Show what the scenario set, and folded away what it left as it is."""
-    one_of_each = Scenario(
-        name="", hostile=(Hostile(),), fault=(Fault(),), partition=(Partition(regions=()),)
-    )
-    usual = settings({"settings": as_dict(one_of_each)})
+    usual = settings({"settings": _usual(is_gossip=data.get("kind") == "gossip")})
     rows = {name: value for name, value in settings(data).items() if not name.startswith("defences.")}
     special: list[tuple[str, str]] = []
     rest: list[tuple[str, str]] = []
@@ -143,6 +142,14 @@ def _settings(data: Mapping[str, Any]) -> str:
         f"<details><summary>{len(rest)} settings at their defaults</summary>\n"
         f"{_table(('setting', 'value'), rest)}</details>"
     )
+
+
+def _usual(*, is_gossip: bool) -> dict[str, Any]:
+    """What a scenario says that says nothing: one of everything that it can have several of."""
+    partition = (Partition(regions=()),)
+    if is_gossip:
+        return asdict(GossipScenario(name="", hostile=(Sybils(),), partition=partition))
+    return as_dict(Scenario(name="", hostile=(Hostile(),), fault=(Fault(),), partition=partition))
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: int = 0) -> str:

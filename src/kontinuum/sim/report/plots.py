@@ -6,6 +6,8 @@ Pure:    no I/O, clock or randomness.
 
 from collections.abc import Iterable
 
+from kontinuum.sim.gossip.result import GossipResult
+from kontinuum.sim.report.gossip_plots import gossip_plots
 from kontinuum.sim.report.scale import Axis
 from kontinuum.sim.report.svg import Line, Plot, cumulative, distribution, histogram, lines
 from kontinuum.sim.report.units import Unit
@@ -28,8 +30,10 @@ KINDS = {
 """What people read for the kinds of operations."""
 
 
-def plots(result: Result) -> list[Plot]:
+def plots(result: Result | GossipResult) -> list[Plot]:
     """Return the plots of a result; none for what did not happen."""
+    if isinstance(result, GossipResult):
+        return gossip_plots(result)
     done = {kind: one for kind, one in result.operations.items() if one.succeeded}
     found = [plot for plot in (_latencies(done), *_hops(done)) if plot is not None]
     return [*found, *_over_time(result)]

@@ -35,6 +35,8 @@ def unit_of(name: str) -> Unit:
     """Return the unit that the name of a figure tells, by its last words."""
     if name.endswith("_s") and not name.endswith("_per_s"):
         return Unit.SECONDS
+    if "_per_" in name and not name.endswith("_s"):
+        return Unit.NUMBER
     if name.endswith("_bytes") or "_bytes_" in name:
         return Unit.BYTES
     if name.endswith(("_ratio", "_share")):
