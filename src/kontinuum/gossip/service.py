@@ -56,12 +56,21 @@ _log = RoomLogger("gossip")
 class _Peer:
     """Our stream to a peer, and how much of its room the machine has used since it was told."""
 
-    __slots__ = ("asked", "carrier", "used")
+    __slots__ = ("asked", "carrier", "room_bytes", "used")
 
     def __init__(self, carrier: Carrier) -> None:
         self.carrier = carrier
+        self.room_bytes = carrier.room_bytes if carrier.is_open else 0
         self.used = 0
         self.asked = False
+
+    def connected(self, peer_id: PeerId) -> ev.PeerConnected:
+        """What the machine is told of it, with the room that is left."""
+        carrier = self.carrier
+        room_bytes = max(0, self.room_bytes - self.used)
+        return ev.PeerConnected(
+            peer_id, carrier.protocol, carrier.outbound, carrier.address, room_bytes=room_bytes
+        )
 
 
 class GossipService:
@@ -152,16 +161,8 @@ class GossipService:
         """There is a stream of ours to a peer, the first one or another one in its place."""
         if self._closing:
             return
-        self._peers[peer_id] = _Peer(carrier)
-        self.feed(
-            ev.PeerConnected(
-                peer_id,
-                carrier.protocol,
-                carrier.outbound,
-                carrier.address,
-                room_bytes=carrier.room_bytes if carrier.is_open else 0,
-            )
-        )
+        peer = self._peers[peer_id] = _Peer(carrier)
+        self.feed(peer.connected(peer_id))
 
     def closed(self, peer_id: PeerId, carrier: Carrier) -> None:
         """That stream is over, and no other takes its place now."""
@@ -172,7 +173,7 @@ class GossipService:
     def greet(self, peer_id: PeerId) -> None:
         """The peer lost what we had told it: its stream to us broke and is another one now."""
         if (peer := self._peers.get(peer_id)) is not None:
-            self.opened(peer_id, peer.carrier)
+            self.feed(peer.connected(peer_id))
 
     def carrier(self, peer_id: PeerId) -> Carrier | None:
         """Our stream to a peer, if it is one of ours to speak to."""
@@ -381,8 +382,8 @@ class GossipService:
                 self._tell_room(effect.peer, peer, room_bytes // 2)
 
     def _tell_room(self, peer_id: PeerId, peer: _Peer, waiting_bytes: int) -> None:
-        peer.used = 0
-        self.feed(ev.Writable(peer_id, peer.carrier.room_bytes - waiting_bytes))
+        peer.used, peer.room_bytes = 0, peer.carrier.room_bytes - waiting_bytes
+        self.feed(ev.Writable(peer_id, peer.room_bytes))
 
     def _on_deliver(self, effect: ev.Deliver) -> None:
         message = effect.message

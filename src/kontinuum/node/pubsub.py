@@ -7,12 +7,10 @@ Trust:  a message that comes out was signed by its author; what it says is the a
 
 from __future__ import annotations
 
-from functools import partial
 from ipaddress import ip_network
 from time import thread_time, time_ns
 from typing import TYPE_CHECKING
 
-from kontinuum._native import VERIFY_MANY_MAX, ed25519_sign, ed25519_verify_many
 from kontinuum.base.entropy import Rng, SystemEntropy
 from kontinuum.base.log import RoomLogger
 from kontinuum.gossip.events import DisconnectReason, PeerJoined
@@ -21,6 +19,7 @@ from kontinuum.gossip.peer_score import PeerScore
 from kontinuum.gossip.router import Router
 from kontinuum.gossip.score_params import PeerScoreParams, PeerScoreThresholds
 from kontinuum.gossip.service import GossipService
+from kontinuum.gossip.signing import signer, verify
 from kontinuum.gossip.streams import Streams
 from kontinuum.gossip.subscription import Drop, Subscription
 from kontinuum.identity import PeerId
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
     from kontinuum.base.clock import Clock
     from kontinuum.gossip import events as ev
-    from kontinuum.gossip.router import SignedBytes
+    from kontinuum.gossip.signing import SignedBytes
     from kontinuum.gossip.validation import Validator
     from kontinuum.identity import KeyPair
     from kontinuum.node.config import NodeConfig
@@ -108,7 +107,7 @@ class NodePubSub:
             scores=self.scores,
             thresholds=self.thresholds,
             rng=Rng(seed),
-            sign=partial(ed25519_sign, key_pair.seed),
+            sign=signer(key_pair),
             verify=self._verify,
             unix_ns=self._unix_ns,
             open_record=self._open_record if config.libp2p else None,
@@ -204,12 +203,7 @@ class NodePubSub:
 
     def _verify(self, signed: Sequence[SignedBytes]) -> list[bool]:
         started = thread_time()
-        if len(signed) <= VERIFY_MANY_MAX:
-            valid = ed25519_verify_many(signed)
-        else:
-            valid = []
-            for first in range(0, len(signed), VERIFY_MANY_MAX):
-                valid += ed25519_verify_many(signed[first : first + VERIFY_MANY_MAX])
+        valid = verify(signed)
         self.verify_s += thread_time() - started
         self.verified += len(signed)
         return valid

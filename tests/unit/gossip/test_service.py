@@ -294,13 +294,24 @@ class TestStreams:
 
     async def test_a_peer_that_missed_our_greeting_gets_it_again(self, service, machine):
         """
-        The machine hears that the stream was opened anew, which makes it tell its subscriptions.
+        The machine hears that the stream was opened anew, which makes it tell its subscriptions. The stream
+        has no more room for that: otherwise a peer that does not read could fill our memory with greetings.
         """
         service.greet(PEER)
-        service.opened(PEER, Carrier())
+        carrier = Carrier()
+        service.opened(PEER, carrier)
+        machine.on(ev.RpcReceived, ev.Send(PEER, bytes(300)))
+        service.received(PEER, b"")
+        await turn()
+        for _ in range(3):
+            service.greet(PEER)
+        service.received(PEER, b"")
+        await turn()
         service.greet(PEER)
         await turn()
-        assert len(machine.of(ev.PeerConnected)) == 2
+        rooms = [event.room_bytes for event in machine.of(ev.PeerConnected)]
+        assert rooms == [ROOM, *[ROOM - 300] * 3, ROOM - 600]
+        assert carrier.asked == 1
 
 
 class TestSubscribers:
