@@ -234,20 +234,8 @@ class Author:
         return self._issue(body, at)
 
     def checkpoint(self, at: datetime) -> Statement:
-        """Say what this branch has seen, so that nobody can keep it back unnoticed.
-
-        Of more heads than a checkpoint names, those of the highest branches in use count.
-        """
-        registers = self._chain.registers
-        ranked: list[tuple[bool, int, StatementId]] = []
-        for head in self._chain.heads():
-            statement = self._chain.statement(head)
-            issuer = None if statement is None else registers.birth(statement.issuer)
-            if issuer is not None:
-                dead = not branch_verdict(registers, issuer.path).living
-                ranked.append((dead, len(issuer.path.steps), head))
-        heads = sorted(head for _, _, head in sorted(ranked)[:CHECKPOINT_HEADS_MAX])
-        return self._issue(Checkpoint(tuple(heads)), at)
+        """Say what this branch has seen, so that nobody can keep it back unnoticed."""
+        return self._issue(Checkpoint(self._chain.heads(CHECKPOINT_HEADS_MAX)), at)
 
     def leave(
         self, successor: Genesis, new_root: BranchSecret, at: datetime, *, recovery: CheckedRecovery

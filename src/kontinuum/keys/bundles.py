@@ -94,11 +94,15 @@ def load_chain(genesis: bytes, stored: Iterable[bytes]) -> Chain:
 
 
 def encode_heads(heads: Iterable[StatementId]) -> bytes:
-    """What a node says that it has: the ids of its heads, the first CHAIN_HEADS_MAX in order.
+    """What a node says that it has: the ids that :meth:`Chain.heads` gives.
 
-    Leaving some out is harmless: the other side sends more than is needed.
+    Raises:
+        MisuseError: They are more than CHAIN_HEADS_MAX.
     """
-    return cbor.encode(sorted(set(heads))[:CHAIN_HEADS_MAX])
+    listed = sorted(set(heads))
+    if len(listed) > CHAIN_HEADS_MAX:
+        raise MisuseError(f"at most {CHAIN_HEADS_MAX} heads are named")
+    return cbor.encode(listed)
 
 
 def decode_heads(data: bytes) -> tuple[StatementId, ...]:

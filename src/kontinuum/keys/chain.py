@@ -17,7 +17,6 @@ Pure:     no I/O, clock or randomness.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from kontinuum.base.errors import PeerError, UnavailableError
@@ -26,9 +25,10 @@ from kontinuum.keys.errors import ChainFullError, MissingStatementsError
 from kontinuum.keys.paths import Path
 from kontinuum.keys.registers import Registers
 from kontinuum.keys.room import Room, always_fits, without_the_dead
+from kontinuum.keys.turns import in_turns
 from kontinuum.keys.verdicts import branch_verdict
 from kontinuum.keys.verification import links, verify_statement
-from kontinuum.wire.limits import CHAIN_BUNDLE_STATEMENTS_MAX
+from kontinuum.wire.limits import CHAIN_BUNDLE_STATEMENTS_MAX, CHAIN_HEADS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -139,9 +139,15 @@ class Chain:
         merged.missing = tuple(sorted(waiting))
         return merged
 
-    def heads(self) -> tuple[StatementId, ...]:
-        """The last statement of each strand, sorted: they stand for everything that is here."""
-        return tuple(sorted(self._heads))
+    def heads(self, heads_max: int = CHAIN_HEADS_MAX) -> tuple[StatementId, ...]:
+        """The last statement of each strand, sorted: they stand for everything that is here.
+
+        Of more than ``heads_max`` some are left out, those of the highest branches last.
+        """
+        if len(self._heads) <= heads_max:
+            return tuple(sorted(self._heads))
+        ranked = in_turns((self._statements[head] for head in self._heads), self._registers)
+        return tuple(sorted(statement.id for statement in ranked[:heads_max]))
 
     def missing_since(
         self, heads: Iterable[StatementId], statements_max: int = CHAIN_BUNDLE_STATEMENTS_MAX
@@ -149,11 +155,12 @@ class Chain:
         """What somebody with these heads lacks, in an order in which he can take it.
 
         Heads that are not here are passed over: there, he has more than we do. Of more than
-        ``statements_max`` the first ones are returned; with them he has new heads and asks again.
+        ``statements_max`` the first ones are returned (``kontinuum.keys.turns`` says which); with them he has
+        new heads, and asks again as long as something new comes.
         """
         known = self._builds_on(head for head in heads if head in self._statements)
-        lacking = (statement for statement in self._statements.values() if statement.id not in known)
-        return tuple(islice(lacking, statements_max))
+        lacking = [statement for statement in self._statements.values() if statement.id not in known]
+        return tuple(in_turns(lacking, self._registers)[:statements_max])
 
     def wanted(self) -> tuple[StatementId, ...]:
         """Statements that a checkpoint names and that are not here, sorted: somebody keeps them back.

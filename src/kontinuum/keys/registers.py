@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kontinuum.keys.genesis import Genesis
     from kontinuum.keys.public_keys import BranchPublicKey, Commitment
     from kontinuum.keys.statements import Statement
+    from kontinuum.keys.verdicts import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,9 @@ class Registers:
         self._checkpoints: dict[StatementId, tuple[Path, Checkpoint, Statement]] = {}
         self.transitions: list[Statement] = []
         """Transitions of the root; more than one successor means that the root is in two hands."""
+        self.judged: dict[tuple[Path, int], Verdict] = {}
+        """What ``kontinuum.keys.verdicts`` found, kept until the next statement: a chain that a thief fills
+        with repetitions would make it look for them each time."""
 
     def birth(self, statement_id: StatementId) -> Birth | None:
         """The branch that a statement made, if it made one."""
@@ -150,6 +154,7 @@ class Registers:
 
     def record(self, statement: Statement, issuer: Birth) -> None:
         """Take a verified statement in."""
+        self.judged.clear()
         match statement.body:
             case Delegate(child=child, key=key, next=following, depth=depth, label=label):
                 path = issuer.path.child(child)

@@ -97,13 +97,16 @@ def without_the_dead(
     A branch's own words that took it out of use stay, or it would come back.
     """
     waiting: list[StatementId] = []
-    speaking: dict[StatementId, None] = {}
-    for birth in registers.births():
-        verdict = branch_verdict(registers, birth.path)
+    speaking: dict[Path, None] = {}
+    for path in dict.fromkeys(birth.path for birth in registers.births()):
+        verdict = branch_verdict(registers, path)
         waiting.extend(statement.id for statement in verdict.statements)
         if verdict.living or verdict.status is Status.CLOSED:
-            speaking[birth.id] = None
-    waiting.extend(statement.id for statement in statements.values() if statement.issuer in speaking)
+            speaking[path] = None
+    for statement in statements.values():
+        issuer = registers.birth(statement.issuer)
+        if issuer is not None and issuer.path in speaking:
+            waiting.append(statement.id)
     for key in registers.speakers():
         waiting.extend(statement.id for statement in _reused(registers, key))
     needed: dict[StatementId, None] = {}

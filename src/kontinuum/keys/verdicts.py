@@ -56,6 +56,9 @@ class Status(StrEnum):
     """The root made a transition: the whole chain is out of use."""
 
 
+_BRANCH = -1
+"""Stands for the branch itself where an epoch's number would stand."""
+
 _SEVERITY = {status: rank for rank, status in enumerate(Status)}
 """Which of several verdicts about one key counts: being in use least, being superseded little."""
 
@@ -89,30 +92,18 @@ def decisive(revocations: Iterable[Revocation]) -> Revocation:
 
 def branch_verdict(registers: Registers, path: Path) -> Verdict:
     """What a branch is worth."""
-    if registers.transitions:
-        return Verdict(Status.CLOSED, Path(), (min(registers.transitions, key=lambda each: each.id),))
-    for ancestor in path.lineage():
-        verdict = _own_verdict(registers, ancestor)
-        if not verdict.living:
-            return verdict
-    return Verdict(Status.LIVING, path)
+    kept = registers.judged.get((path, _BRANCH))
+    if kept is None:
+        kept = registers.judged[path, _BRANCH] = _branch_verdict(registers, path)
+    return kept
 
 
 def epoch_verdict(registers: Registers, path: Path, epoch: int) -> Verdict:
     """What the key of one epoch of a branch is worth, besides other uses of the same key."""
-    verdict = branch_verdict(registers, path)
-    if not verdict.living:
-        return verdict
-    revoked = _revocations(registers, path, epoch) if path.steps else []
-    if revoked:
-        return Verdict(Status.REVOKED, path, (decisive(revoked).statement,))
-    epochs = registers.epochs(path)
-    newest = max(epochs, default=-1)
-    if epoch > newest:
-        return Verdict(Status.UNBORN, path)
-    if epoch < newest:
-        return Verdict(Status.SUPERSEDED, path, (_first(each.statement for each in epochs[newest]),))
-    return Verdict(Status.LIVING, path)
+    kept = registers.judged.get((path, epoch))
+    if kept is None:
+        kept = registers.judged[path, epoch] = _epoch_verdict(registers, path, epoch)
+    return kept
 
 
 def key_verdict(registers: Registers, key: PeerId) -> Verdict | None:
@@ -151,6 +142,32 @@ def contradictions(registers: Registers, path: Path) -> tuple[Statement, ...]:
             if declaration.body != said[0].body:
                 return (said[0].statement, declaration.statement)
     return ()
+
+
+def _branch_verdict(registers: Registers, path: Path) -> Verdict:
+    if registers.transitions:
+        return Verdict(Status.CLOSED, Path(), (_first(registers.transitions),))
+    if path.steps:
+        above = branch_verdict(registers, path.parent)
+        if not above.living:
+            return above
+    return _own_verdict(registers, path)
+
+
+def _epoch_verdict(registers: Registers, path: Path, epoch: int) -> Verdict:
+    verdict = branch_verdict(registers, path)
+    if not verdict.living:
+        return verdict
+    revoked = _revocations(registers, path, epoch) if path.steps else []
+    if revoked:
+        return Verdict(Status.REVOKED, path, (decisive(revoked).statement,))
+    epochs = registers.epochs(path)
+    newest = max(epochs, default=-1)
+    if epoch > newest:
+        return Verdict(Status.UNBORN, path)
+    if epoch < newest:
+        return Verdict(Status.SUPERSEDED, path, (_first(each.statement for each in epochs[newest]),))
+    return Verdict(Status.LIVING, path)
 
 
 def _own_verdict(registers: Registers, path: Path) -> Verdict:

@@ -28,6 +28,11 @@ def family():
     return Family()
 
 
+def id_of(statement):
+    """What names a statement."""
+    return statement.id
+
+
 def test_any_order_gives_the_same_chain(family):
     """
     Statements come as the network brings them: backwards, and every order of the first few.
@@ -120,12 +125,12 @@ def test_what_somebody_lacks(family):
 
     lacking = family.chain.missing_since(sleeper.heads())
 
-    assert set(map(lambda each: each.id, lacking)) == {rekeyed.id, revoked.id}  # noqa: C417  reads as it is
+    assert set(map(id_of, lacking)) == {rekeyed.id, revoked.id}
     for statement in lacking:
         assert sleeper.add(statement)
     assert sleeper == family.chain
     assert family.chain.missing_since(sleeper.heads()) == ()
-    assert family.chain.missing_since(()) == tuple(family.chain)
+    assert set(map(id_of, family.chain.missing_since(()))) == set(map(id_of, family.chain))
 
 
 def test_heads_that_are_not_here_are_passed_over(family):
@@ -135,7 +140,7 @@ def test_heads_that_are_not_here_are_passed_over(family):
     ahead = family.copy()
     family.author(family.laptop.branch, ahead).rekey(later(1))
 
-    assert family.chain.missing_since((StatementId(b"?" * 32),)) == tuple(family.chain)
+    assert len(family.chain.missing_since((StatementId(b"?" * 32),))) == len(family.chain)
     assert not set(ahead.heads()) <= set(family.chain.heads())
     assert len(family.chain.missing_since(ahead.heads())) <= 2
 
@@ -313,11 +318,13 @@ def test_what_is_no_bundle_is_refused(data):
 
 def test_heads_are_bounded():
     """
-    The first ones of too many are named; a longer list is refused.
+    Limit, and limit and one; unsorted or broken lists are refused.
     """
     many = [StatementId(number.to_bytes(32, "big")) for number in range(CHAIN_HEADS_MAX + 5)]
 
-    assert decode_heads(encode_heads(reversed(many))) == tuple(many[:CHAIN_HEADS_MAX])
+    assert decode_heads(encode_heads(reversed(many[:CHAIN_HEADS_MAX]))) == tuple(many[:CHAIN_HEADS_MAX])
+    with pytest.raises(MisuseError):
+        encode_heads(many)
     for data in (
         encode_cbor(many),
         encode_cbor([many[1], many[0]]),

@@ -272,6 +272,17 @@ def test_the_deciding_revocation(family):
     assert by_parent_late.id in here
 
 
+def test_a_later_branch_has_no_say_about_an_earlier_one(family):
+    """
+    The new branch ends itself: why the old one is out of use is still that it was replaced.
+    """
+    answer = family.author(family.steward.branch).recover(0, later(1))
+    family.author(answer.branch).revoke(answer.branch.path, Scope.BRANCH, later(2))
+
+    assert branch_verdict(family.chain.registers, path("/0.0/0.0")).status == Status.REPLACED
+    assert branch_verdict(family.chain.registers, path("/0.0/0.1")).status == Status.REVOKED
+
+
 def test_a_revocation_counts_before_its_branch_is_known(family):
     """
     Who learns of the end first is not fooled by the beginning.
