@@ -32,7 +32,10 @@ RUN_CHUNKS = 16
 more and the buffers still fit into a cache."""
 
 RUN_BYTES = RUN_CHUNKS * CHUNK_BYTES
+"""Bytes of content in a run. Only the last run of a file is shorter."""
+
 SEALED_RUN_BYTES = RUN_CHUNKS * SEALED_CHUNK_BYTES
+"""The same, encrypted."""
 
 _HEADER_PIECE_BYTES = 16 * 1024
 
