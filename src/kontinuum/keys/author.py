@@ -152,7 +152,9 @@ class Author:
             raise MisuseError(f"{self.path} has a child {child}; a lost or stolen one gets a new branch")
         branch = self._secret.child(child)
         body = Delegate(child, branch.public, self._secret.commitment(child, 1), depth, label)
-        return self._hand_over(body, branch, at)
+        birth = self._issue(body, at, branch.key)
+        first = Author(self._chain, branch).rekey(at)
+        return Handover((birth, first.statement), branch, first.secret)
 
     def former_children(self) -> tuple[Birth, ...]:
         """The children that fell with an earlier branch of this place and have no new branch yet, by number.
@@ -183,25 +185,25 @@ class Author:
 
         Raises:
             SpentError: The place has no further branch.
-            MisuseError: There is no such child, or somebody else's keys are there, or this place may not have
-                so many levels below it.
+            MisuseError: There is no such child, it was removed for good, somebody else's keys are there, or
+                this place may not have so many levels below it.
             NotLivingError: This branch is out of use.
         """
-        newest = self._chain.registers.children(self.path).get(child)
-        if newest is None:
+        registers = self._chain.registers
+        said = registers.revocations(self.path, child)
+        if child not in registers.children(self.path):
             raise MisuseError(f"{self.path} has no child {child}")
-        if newest + 1 >= KEY_BRANCHES_MAX:
-            raise SpentError(f"{self.path} gave child {child} its last branch; make a new place for it")
-        committed = self._secret.commitment(child, newest + 1)
-        births = self._chain.registers.births_at(self.path.child(child, newest))
-        before = [birth for birth in births if birth.next == committed]
-        if not before:
-            raise MisuseError(f"child {child} was made with keys that this branch does not derive; remove it")
-        first = min(before, key=_most_able)
-        branch = self._secret.child(child, newest + 1)
-        following = self._secret.commitment(child, newest + 2)
-        levels = first.depth if depth is None else depth
-        return self._hand_over(Recover(first.id, branch.public, following, levels), branch, at)
+        if any(each.body.scope is Scope.PLACE for each in said):
+            raise MisuseError(f"child {child} was removed for good; make a new place")
+        statements: list[Statement] = []
+        while True:
+            birth, branch = self._next_branch(child, depth, at)
+            statements.append(birth)
+            # An ancestor may have revoked later branches in advance; then the next one follows at once.
+            if branch_verdict(registers, branch.path).living:
+                break
+        first = Author(self._chain, branch).rekey(at)
+        return Handover((*statements, first.statement), branch, first.secret)
 
     def revoke(
         self,
@@ -267,11 +269,6 @@ class Author:
         body = Rekey(secret.epoch, signing.peer_id, secret.encryption().public)
         return self._issue(body, at, signing)
 
-    def _hand_over(self, body: Delegate | Recover, branch: BranchSecret, at: datetime) -> Handover:
-        birth = self._issue(body, at, branch.key)
-        first = Author(self._chain, branch).rekey(at)
-        return Handover((birth, first.statement), branch, first.secret)
-
     def _issue(
         self, body: Body, at: datetime, introduced: Signer | None = None, *, although_closed: bool = False
     ) -> Statement:
@@ -293,6 +290,22 @@ class Author:
         except StatementError as error:  # Our caller's wish, not a peer's word, broke the rule.
             raise MisuseError(str(error)) from error
         return statement
+
+    def _next_branch(self, child: int, depth: int | None, at: datetime) -> tuple[Statement, BranchSecret]:
+        """Show the branch that was committed to, and commit to the one after it."""
+        newest = self._chain.registers.children(self.path)[child]
+        if newest + 1 >= KEY_BRANCHES_MAX:
+            raise SpentError(f"{self.path} gave child {child} its last branch; make a new place for it")
+        committed = self._secret.commitment(child, newest + 1)
+        births = self._chain.registers.births_at(self.path.child(child, newest))
+        before = [birth for birth in births if birth.next == committed]
+        if not before:
+            raise MisuseError(f"child {child} was made with keys that this branch does not derive; remove it")
+        first = min(before, key=_most_able)
+        branch = self._secret.child(child, newest + 1)
+        following = self._secret.commitment(child, newest + 2)
+        body = Recover(first.id, branch.public, following, first.depth if depth is None else depth)
+        return self._issue(body, at, branch.key), branch
 
     def _require_use(self, *, although_closed: bool = False) -> None:
         verdict = branch_verdict(self._chain.registers, self.path)

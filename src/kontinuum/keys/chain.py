@@ -61,6 +61,7 @@ class Chain:
 
     def __init__(self, genesis: Genesis) -> None:
         self.genesis = genesis
+        self._registers = Registers(genesis)
         self._clear()
 
     @property
@@ -185,7 +186,7 @@ class Chain:
     def _clear(self) -> None:
         self._statements: dict[StatementId, Statement] = {}
         self._heads: dict[StatementId, None] = {}
-        self._registers = Registers(self.genesis)
+        self._registers.clear()
         self._room = Room()
         self._something_died = False
 

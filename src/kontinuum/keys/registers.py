@@ -88,7 +88,12 @@ class Registers:
     """
 
     def __init__(self, genesis: Genesis) -> None:
-        root = Birth(StatementId(genesis.cluster), Path(), genesis.root, None, KEY_DEPTH_MAX, "", None)
+        self._root = Birth(StatementId(genesis.cluster), Path(), genesis.root, None, KEY_DEPTH_MAX, "", None)
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew with the genesis. Whoever holds this object sees the new state, not the old one."""
+        root = self._root
         self._births: dict[StatementId, Birth] = {root.id: root}
         self._at: dict[Path, list[Birth]] = {root.path: [root]}
         self._branches: dict[Path, dict[int, int]] = {}

@@ -94,7 +94,9 @@ def branch_verdict(registers: Registers, path: Path) -> Verdict:
     """What a branch is worth."""
     kept = registers.judged.get((path, _BRANCH))
     if kept is None:
-        kept = registers.judged[path, _BRANCH] = _branch_verdict(registers, path)
+        kept = _branch_verdict(registers, path)
+        if registers.births_at(path):  # Strangers may ask about any path.
+            registers.judged[path, _BRANCH] = kept
     return kept
 
 
@@ -102,7 +104,9 @@ def epoch_verdict(registers: Registers, path: Path, epoch: int) -> Verdict:
     """What the key of one epoch of a branch is worth, besides other uses of the same key."""
     kept = registers.judged.get((path, epoch))
     if kept is None:
-        kept = registers.judged[path, epoch] = _epoch_verdict(registers, path, epoch)
+        kept = _epoch_verdict(registers, path, epoch)
+        if epoch in registers.epochs(path):
+            registers.judged[path, epoch] = kept
     return kept
 
 
@@ -177,12 +181,11 @@ def _own_verdict(registers: Registers, path: Path) -> Verdict:
             return Verdict(Status.UNBORN, path)
         revoked = _revocations(registers, path, KEY_EPOCHS_MAX)
         if revoked:
-            first = decisive(revoked)
-            status = Status.REMOVED if first.body.scope is Scope.PLACE else Status.REVOKED
-            return Verdict(status, path, (first.statement,))
-        newest = path.parent.child(
-            path.steps[-1].child, registers.children(path.parent)[path.steps[-1].child]
-        )
+            for_good = any(each.body.scope is Scope.PLACE for each in revoked)
+            status = Status.REMOVED if for_good else Status.REVOKED
+            return Verdict(status, path, (decisive(revoked).statement,))
+        child = path.steps[-1].child
+        newest = path.parent.child(child, registers.children(path.parent)[child])
         if newest != path:
             births = [birth.statement for birth in registers.births_at(newest) if birth.statement is not None]
             return Verdict(Status.REPLACED, path, (_first(births),))

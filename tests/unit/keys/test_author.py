@@ -112,6 +112,49 @@ def test_recovering_needs_a_child_and_a_branch_that_is_left(family):
         author.recover(1, NOON)
 
 
+def test_a_place_that_was_given_twice_keeps_the_greater_rank(family):
+    """
+    On one machine with levels below it, on another without: what was made below it stays possible.
+    """
+    for child in range(20, 26):
+        there = family.copy()
+        family.author(family.root).delegate(later(1), child=child, depth=0)
+        able = family.author(family.root, there).delegate(later(2), child=child, depth=2)
+        family.chain.merge(there)
+
+        assert family.author(able.branch).delegate(later(3), depth=1)
+        recovered = family.author(family.root).recover(child, later(4))
+        assert family.author(recovered.branch).delegate(later(5), depth=1)
+        lowered = family.author(family.root).recover(child, later(6), depth=1)
+        assert family.author(lowered.branch).delegate(later(7))
+
+
+def test_a_place_that_was_removed_gets_no_branch(family):
+    """
+    Not by a parent who forgot, nor after an ancestor said something else about it later.
+    """
+    family.author(family.root).revoke(path("/0.0/0.0"), Scope.PLACE, later(1))
+    family.author(family.root).revoke(path("/0.0/0.0"), Scope.BRANCH, later(2))
+    before = len(family.chain)
+
+    with pytest.raises(MisuseError):
+        family.author(family.steward.branch).recover(0, later(3))
+    assert len(family.chain) == before
+
+
+def test_branches_that_were_revoked_in_advance_are_passed_over(family):
+    """
+    An ancestor revoked the place's branches up to one that did not exist yet: the answer is the first beyond.
+    """
+    family.author(family.root).revoke(path("/0.0/0.2"), Scope.BRANCH, later(1))
+
+    answer = family.author(family.steward.branch).recover(0, later(2))
+
+    assert answer.branch.path == path("/0.0/0.3")
+    assert len(answer.statements) == 4
+    assert family.standing.of_place(path("/0.0/0.0").place).verdict.living
+
+
 def test_a_child_with_foreign_keys_is_removed_and_not_recovered(family):
     """
     Whoever had the parent's signing key made it; there is nothing to derive.

@@ -203,6 +203,20 @@ def test_a_contradiction_in_a_dead_subtree_is_kept(family):
     assert branch_verdict(family.chain.registers, path("/1.0")).status == Status.DISPUTED
 
 
+def test_who_holds_the_registers_sees_what_is_left(family):
+    """
+    Making room does not leave anybody with what was.
+    """
+    registers = family.chain.registers
+    flood(family, family.laptop)
+    family.author(family.steward.branch).revoke(path("/0.0/0.0"), Scope.PLACE, later(1))
+
+    family.chain._drop_the_dead()
+
+    assert family.chain.registers is registers
+    assert branch_verdict(registers, path("/0.0/0.0")).status == Status.REMOVED
+
+
 def test_what_is_left_is_a_chain(family):
     """
     After the dead made way, everything that is left builds on what is left: it can be stored, sent and read.
