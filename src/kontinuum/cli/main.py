@@ -25,6 +25,7 @@ from kontinuum.cli.commands import (
     contact,
     dht,
     doctor,
+    keys,
     node,
     peers,
     ping,
@@ -59,6 +60,7 @@ app.command("call")(call.call)
 app.command("send")(send.send)
 app.command("receive")(receive.receive)
 app.add_typer(vault.app, name="vault")
+app.add_typer(keys.app, name="keys")
 app.command("seal")(sealed.seal)
 app.command("open")(sealed.open_)
 app.add_typer(contact.app, name="contact")

@@ -178,6 +178,13 @@ def combine_secret(texts: Iterable[str], passphrase: bytes = b"") -> Secret:
     return Secret(tried[0])
 
 
+def share_wordlist() -> tuple[str, ...]:
+    """All 1024 words; another list than that of phrases."""
+    from shamir_mnemonic.wordlist import WORDLIST  # type: ignore[import-untyped]
+
+    return tuple(WORDLIST)
+
+
 def _forged() -> ForgedShareError:
     return ForgedShareError(
         "these shares are of one backup by their first words, and yet do not belong together:"
@@ -188,12 +195,11 @@ def _forged() -> ForgedShareError:
 def _parse(text: str, what: str, number: tuple[int, ...]) -> Share:
     """One share whose words and checksum are right."""
     from shamir_mnemonic import MnemonicError, Share
-    from shamir_mnemonic.wordlist import WORDLIST  # type: ignore[import-untyped]
 
     words = words_in(text)
     if len(words) not in SHARE_WORDS:
         raise WordCountError(f"{what}: {len(words)} words, and a share has 20 or 33; count them again")
-    verify_words(words, WORDLIST, what)
+    verify_words(words, share_wordlist(), what)
     try:
         return Share.from_mnemonic(" ".join(words))
     except MnemonicError:
