@@ -138,8 +138,8 @@ class Author:
 
         Raises:
             SpentError: There is no number left.
-            MisuseError: The child exists already (:meth:`recover` gives it a new branch), or this place may
-                not have so many levels below it.
+            MisuseError: The child exists already (:meth:`recover` gives it a new branch), was revoked before it
+                was made, or this place may not have so many levels below it.
             NotLivingError: This branch is out of use.
         """
         self._require_use()
@@ -150,6 +150,8 @@ class Author:
             child = self._free_child()
         elif child in known:
             raise MisuseError(f"{self.path} has a child {child}; a lost or stolen one gets a new branch")
+        elif self._chain.registers.revocations(self.path, child):
+            raise MisuseError(f"child {child} was revoked before it was made; take another number")
         branch = self._secret.child(child)
         body = Delegate(child, branch.public, self._secret.commitment(child, 1), depth, label)
         birth = self._issue(body, at, branch.key)

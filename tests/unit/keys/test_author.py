@@ -77,6 +77,20 @@ def test_children_are_numbered_and_not_numbered_again(family):
         author.delegate(NOON, child=3)
 
 
+def test_a_number_that_was_revoked_in_advance_is_not_given(family):
+    """
+    Whoever stood there would be out of use at once; nothing is signed.
+    """
+    author = family.author(family.root)
+    author.revoke(path("/2.0"), Scope.PLACE, NOON)
+    before = len(family.chain)
+
+    with pytest.raises(MisuseError):
+        author.delegate(NOON, child=2)
+    assert len(family.chain) == before
+    assert author.delegate(NOON).branch.path == path("/3.0")
+
+
 def test_new_machines_do_not_get_the_names_of_former_children(family):
     """
     A name that fell with the parent's old branch is kept for its owner.
