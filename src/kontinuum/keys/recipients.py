@@ -5,7 +5,7 @@ sealed to them. Being a recipient as well has two uses: it opens data with its o
 anything, and everybody sees that it can, because recipients are listed in what the sender signs.
 
 Bounds:   ENVELOPE_RECIPIENTS_MAX.
-Trust:    whether keys belong to whom they should is the chain's business; here they are only put in order.
+Trust:    whose keys they are is the chain's word; :func:`party_of` asks it, the rest puts them in order.
 Pure:     no I/O, clock or randomness.
 """
 
@@ -16,11 +16,15 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from kontinuum.keys.envelope.readers import Reader, Role, verify_recipients
+from kontinuum.keys.envelope.x25519 import X25519Recipient
+from kontinuum.keys.errors import UnknownKeyError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from kontinuum.keys.envelope.readers import Recipient
+    from kontinuum.keys.paths import Place
+    from kontinuum.keys.standing import Standing
 
 
 class Ancestors(Enum):
@@ -58,6 +62,38 @@ class Party:
                 return self.ancestors[:1]
             case Ancestors.ALL:
                 return self.ancestors
+
+
+def party_of(standing: Standing, place: Place, policy: Ancestors = Ancestors.ALL) -> Party:
+    """A place of a cluster, by its chain: its current key, and those of the places above it that have one.
+
+    A root that never declared an epoch has no key to seal to; it derives.
+
+    Args:
+        standing: Who is who in that cluster.
+        place: Whom to seal to.
+        policy: Which ancestors read along.
+
+    Raises:
+        UnknownKeyError: Nobody speaks for the place, so there is no key of its to seal to.
+    """
+    own = _key_of(standing, place)
+    if own is None:
+        raise UnknownKeyError(f"nobody speaks for {place} now, so nothing can be sealed to it")
+    ancestors = []
+    while place.indexes:
+        place = place.parent
+        if (key := _key_of(standing, place)) is not None:
+            ancestors.append(key)
+    return Party(own, tuple(ancestors), policy)
+
+
+def _key_of(standing: Standing, place: Place) -> X25519Recipient | None:
+    """What is sealed to a place now."""
+    found = standing.of_place(place)
+    if not found.verdict.living or found.encryption is None:
+        return None
+    return X25519Recipient(found.encryption)
 
 
 def readers_of(own: Party | None, peers: Iterable[Party] = ()) -> tuple[Reader, ...]:

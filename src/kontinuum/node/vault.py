@@ -27,9 +27,10 @@ from kontinuum.vault.reading import OBJECT_BYTES_MAX
 
 if TYPE_CHECKING:
     import concurrent.futures
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from kontinuum.identity import KeyPair
+    from kontinuum.keys.derivation import EpochSecret
     from kontinuum.keys.envelope.files import Progress
     from kontinuum.vault import Description, ObjectReader, StoredObject
 
@@ -99,6 +100,18 @@ def vault_keyring(key_pair: KeyPair, *, post_quantum: bool = False) -> Keyring:
     hybrid = HybridKey(Secret(labelled(key_pair.seed, "vault-encryption-pq")))
     keys = (hybrid, classical) if post_quantum else (classical, hybrid)
     return Keyring(key_pair, (Reader(keys[0].recipient, Role.SELF),), keys)
+
+
+def epoch_keyring(epochs: Sequence[EpochSecret], readers: tuple[Reader, ...]) -> Keyring:
+    """The keys of a node of a cluster.
+
+    Args:
+        epochs: Its secrets, the current one first; the earlier ones open what is not sealed anew yet.
+        readers: From ``keys.recipients.readers_of``: its current key, and ancestors by policy.
+    """
+    keys = tuple(X25519Key(epoch.encryption().expose()) for epoch in epochs)
+    signers = tuple(epoch.signing() for epoch in epochs)
+    return Keyring(signers[0], readers, keys, senders=[signer.peer_id for signer in signers])
 
 
 class NodeVault:
