@@ -272,7 +272,7 @@ class PubsubStreams(Generic[S]):
             peer.protocols = (protocol,)  # It speaks what it has just opened, before it has said so.
         if peer.wants_stream:
             effects += self._open(peer_id, peer, now)
-        elif peer.joined and came_again and peer.outbound is not None:
+        elif peer.joined and came_again:
             effects += self._greet(peer_id, peer, now)
         return effects + self._read(peer_id, peer)
 
@@ -339,12 +339,15 @@ class PubsubStreams(Generic[S]):
         return []
 
     def _greet(self, peer_id: PeerId, peer: _Peer[S], now: float) -> list[Effect[S]]:
+        peer.greeting_due = None
+        if peer.outbound is None:
+            return []  # The next stream of ours begins with a greeting.
         allowed_at = peer.greeted_at + GREETING_PAUSE_S
         if now < allowed_at:
             peer.greeting_due = allowed_at
             self._schedule(peer_id, peer)
             return []
-        peer.greeted_at, peer.greeting_due = now, None
+        peer.greeted_at = now
         return [Greet(peer_id)]
 
     def _read(self, peer_id: PeerId, peer: _Peer[S]) -> list[Effect[S]]:

@@ -302,6 +302,20 @@ class TestTalking:
         assert (talk.rooms, talk.send_ends) == (1, 1)
         assert talk.ends == []
 
+    def test_what_is_over_is_not_told_again(self, shell, connection):
+        """
+        Giving a stream up after its end resets our half and is no second end.
+        """
+        talk = Recorder()
+        stream, conversation = answered(shell, connection, talk)
+        stream.proposes(ECHO)
+        stream.ends()
+        conversation.abort(7)
+        conversation.abort(7)
+
+        assert talk.ends == [None]
+        assert stream.reset_with == 7
+
     def test_when_over_of_what_is_over(self, shell, connection):
         """
         It is called at once.

@@ -305,6 +305,19 @@ class TestThePeersStream:
         scene.shell.advance(100)
         assert len(scene.shell.streams) == 1
 
+    def test_what_comes_after_the_peer_has_left_is_nothing(self, scene):
+        """
+        A peer that speaks no pubsub any more may still send: the router does not hear of it.
+        """
+        theirs = scene.meets()
+        scene.pubsub.use_protocols(PEER, set())
+        scene.ours.refuses()
+        assert scene.router.lefts == [MESH]
+        theirs.says(frame(b"one"))
+
+        assert scene.router.rpcs == []
+        assert theirs.is_untouched
+
     def test_empty_frames_are_nothing(self, scene):
         """
         They are taken, and the router does not hear of them.

@@ -205,6 +205,16 @@ class TestThePeersStream:
         assert greetings == [LATER]
         assert run_until_quiet(streams, now) == [(LATER + GREETING_PAUSE_S, Greet(PEER))]
 
+    def test_a_greeting_that_is_due_is_none_when_our_stream_comes_anew(self):
+        """
+        The new stream begins with one.
+        """
+        streams = joined()
+        streams.on_inbound(PEER, "second", MESH, LATER)
+        streams.on_inbound(PEER, "third", MESH, LATER)
+        streams.on_outbound_ended(PEER, "out", LATER)
+        assert run_until_quiet(streams, LATER) == [(LATER + GREETING_PAUSE_S, Open(PEER, MESH))]
+
     def test_a_stream_that_breaks_the_framing_is_refused_and_the_next_one_read(self):
         """
         As other implementations do: the stream goes, the connection stays.
