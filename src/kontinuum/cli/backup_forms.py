@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kontinuum.base.entropy import SystemEntropy
 from kontinuum.base.errors import FileUnavailableError
@@ -58,6 +58,19 @@ class Written:
     """What is shown to a person."""
 
 
+class _Share(NamedTuple):
+    """A share and what it is called."""
+
+    name: str
+    """In a file system."""
+
+    title: str
+    """On a page."""
+
+    text: str
+    """Its words."""
+
+
 def write_backup(
     root: WrittenRoot,
     form: str,
@@ -85,13 +98,11 @@ def write_backup(
             sizes = [Group(*size) for size in groups]
             shares = split_root(root, sizes, groups_needed, entropy=SystemEntropy())
             _verify_shares(shares, sizes, groups_needed, public)
-            named = _named(shares, sizes)
+            labelled = _labelled(shares, sizes)
             if form == "share-sheets":
-                pages = {name: _page(_title(name), text, public, _SHARED) for name, text in named.items()}
+                pages = {each.name: _page(each.title, each.text, public, _SHARED) for each in labelled}
                 return _many(public, pages, ".svg", to)
-            return _many(
-                public, {name: f"# {_title(name)}\n{text}" for name, text in named.items()}, ".txt", to
-            )
+            return _many(public, {each.name: f"# {each.title}\n{each.text}" for each in labelled}, ".txt", to)
     return _file(root, form, public, to, passphrase_source)
 
 
@@ -106,24 +117,15 @@ def _verify_shares(
     verify_root(combine_shares(least[:count]), public)
 
 
-def _named(shares: Sequence[Sequence[str]], sizes: Sequence[Group]) -> dict[str, str]:
-    """A name for each share: what a file of it is called."""
-    several = len(sizes) > 1
-    return {
-        (f"group-{number}-" if several else "")
-        + f"share-{index}-of-{size.count}-needs-{size.threshold}": text
-        for number, (group, size) in enumerate(zip(shares, sizes, strict=True), start=1)
-        for index, text in enumerate(group, start=1)
-    }
-
-
-def _title(name: str) -> str:
-    return (
-        name.replace("-", " ")
-        .replace(" needs ", ", needs ")
-        .replace("share", "Share", 1)
-        .replace(" Share", ", share")
-    )
+def _labelled(shares: Sequence[Sequence[str]], sizes: Sequence[Group]) -> list[_Share]:
+    """Each share with what its page and its file are called."""
+    labelled: list[_Share] = []
+    for number, (group, size) in enumerate(zip(shares, sizes, strict=True), start=1):
+        for index, text in enumerate(group, start=1):
+            title = f"share {index} of {size.count}, needs {size.threshold}"
+            title = f"Group {number}, {title}" if len(sizes) > 1 else title.capitalize()
+            labelled.append(_Share(title.lower().replace(",", "").replace(" ", "-"), title, text))
+    return labelled
 
 
 def _page(title: str, words: str, public: bytes, notes: tuple[str, ...]) -> str:
