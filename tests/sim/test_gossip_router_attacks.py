@@ -286,8 +286,8 @@ def flooded(flood, **kwargs):
 @pytest.mark.parametrize("flood", FLOODS, ids=lambda flood: flood.__name__)
 def test_24_a_flood_costs_the_sender_score_and_nothing_else(flood):
     """
-    It is out of the mesh, and with most floods on the graylist; the others, what is delivered, and what is kept
-    in memory are as without it.
+    It is out of the mesh, and with most floods on the graylist; the others, what is delivered, and what is
+    kept in memory are as without it.
     """
     bench = flooded(flood)
 

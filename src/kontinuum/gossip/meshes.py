@@ -136,6 +136,7 @@ class Meshes:
             if peer in topic.mesh:
                 del topic.mesh[peer]
                 parts.scores.prune(peer.peer_id, name, now)
+            peer.outbox.withdraw_control(graft_part(name))  # It would come during the backoff.
             parts.backoff.add(name, peer.peer_id, backoff_s or None, now)
             if peers:
                 self._exchange.handle(peer, name, peers)
@@ -263,6 +264,7 @@ class Meshes:
         if topic.mesh is not None:
             del topic.mesh[peer]
         self._parts.scores.prune(peer.peer_id, topic.name, now)
+        peer.outbox.withdraw_control(graft_part(topic.name))
         others = self._exchange.choose(topic, peer) if exchange and seconds is None else ()
         self._tell_prune(topic, peer, self._parts.backoff.add(topic.name, peer.peer_id, seconds, now), others)
 

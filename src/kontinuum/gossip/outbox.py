@@ -119,6 +119,12 @@ class Outbox:
         """Tell it next; in the order of the calls."""
         self._put_control(self._control, part)
 
+    def withdraw_control(self, part: bytes) -> None:
+        """Do not tell it, if it still waits."""
+        if part in self._control:
+            self._control.remove(part)
+            self._control_bytes -= len(part)
+
     def put_own(self, item: Item) -> None:
         """A message of our own."""
         self._put(self.own, item)

@@ -218,6 +218,25 @@ def test_who_has_a_negative_score_is_pruned_and_not_grafted():
     assert bench.heard(6).prune == (Prune(TOPIC, (), 60),)
 
 
+def test_a_graft_that_still_waits_is_withdrawn_by_a_prune():
+    """
+    It would come during the backoff, and cost us score at the other side.
+    """
+    for leaves in (False, True):
+        bench = Bench()
+        bench.connect(1, room_bytes=0)
+        assert bench.mesh() == [1]
+        if leaves:
+            bench.give(ev.Unsubscribe(TOPIC))
+        else:
+            bench.tell(1, prune_part(TOPIC))
+        bench.give(ev.Writable(peer_id(1), 10_000))
+
+        heard = bench.heard(1)
+        assert heard.graft == ()
+        assert heard.prune == ((Prune(TOPIC, (), 10),) if leaves else ())
+
+
 def test_an_empty_mesh_takes_nobody_with_a_negative_score():
     """
     Neither at once nor at a heartbeat, however few there are.
