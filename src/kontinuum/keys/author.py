@@ -138,8 +138,8 @@ class Author:
 
         Raises:
             SpentError: There is no number left.
-            MisuseError: The child exists already (:meth:`recover` gives it a new branch), was revoked before it
-                was made, or this place may not have so many levels below it.
+            MisuseError: The child exists already (:meth:`recover` gives it a new branch), was revoked before
+                it was made, or this place may not have so many levels below it.
             NotLivingError: This branch is out of use.
         """
         self._require_use()

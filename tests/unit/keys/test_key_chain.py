@@ -246,6 +246,23 @@ def test_a_checkpoint_of_the_dead_keeps_nobody_asking(family):
     assert family.chain.wanted() == ()
 
 
+def test_the_latest_of_two_checkpoints_is_the_same_for_everybody(family):
+    """
+    A branch spoke in two places at once; which of its checkpoints counts does not depend on which came first.
+    """
+    ahead = [family.copy() for _ in range(2)]
+    for number, branch in enumerate((family.laptop.branch, family.phone.branch)):
+        family.author(branch, ahead[number]).rekey(later(number))
+    seen = [family.author(family.server.branch, chain).checkpoint(later(9)) for chain in ahead]
+    one, two = family.copy(), family.copy()
+
+    one.merge(seen)
+    two.merge(reversed(seen))
+
+    assert one.wanted() == two.wanted()
+    assert len(one.wanted()) == 1
+
+
 def test_a_chain_comes_back_from_its_bytes(family):
     """
     Bundles of any size, in any order.

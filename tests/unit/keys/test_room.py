@@ -101,6 +101,16 @@ def test_a_stolen_key_can_be_taken_out_of_a_full_chain(family):
     assert family.author(family.steward.branch).recover(1, later(2)).branch == answer
 
 
+def test_only_the_first_rekeying_is_sure_of_its_room(family):
+    """
+    A thief does not fill the chain with epochs either.
+    """
+    flood(family, family.laptop)
+
+    with pytest.raises(ChainFullError):
+        family.author(family.laptop.branch).rekey(later(1))
+
+
 def test_removals_are_no_way_to_flood(family):
     """
     A thief revokes what is his over and over: only what changes something finds room.

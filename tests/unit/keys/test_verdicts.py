@@ -251,6 +251,21 @@ def test_a_place_that_was_given_twice_is_one_place(family):
     assert Standing(here).of_place(path("/8.0").place).epoch == 1
 
 
+def test_an_old_birth_that_comes_late_does_not_bring_the_old_branch_back(family):
+    """
+    The place was given on two machines and then recovered; the second word about its first branch comes last.
+    """
+    here, there = family.copy(), family.copy()
+    first = family.author(family.root, here).delegate(later(1), child=8, label="one")
+    family.author(family.root, here).recover(8, later(2))
+    family.author(family.root, there).delegate(later(3), child=8, label="two")
+
+    here.merge(there)
+
+    assert branch_verdict(here.registers, first.branch.path).status == Status.REPLACED
+    assert Standing(here).of_place(path("/8.0").place).path == path("/8.1")
+
+
 def test_the_deciding_revocation(family):
     """
     The highest ancestor's; of the same rank the earlier; and everybody names the same one.
