@@ -3,6 +3,7 @@
 Runs ``scenarios/dht-*.toml`` (one process for each core) and prints a table: the share of honest lookups that
 succeeded, and for an honest network what each defence costs. ``--out DIR`` writes ``dht-defences.json``,
 ``dht-defences.md`` and ``images/dht-defences.svg``; ``--quick`` takes smaller networks, to see that it works.
+``--only`` runs some scenarios, ``--from FILE`` adds the others as they were measured before.
 """
 
 import argparse
@@ -23,8 +24,13 @@ from kontinuum.sim.scenario import Scenario, Workload, load
 
 SCENARIOS = Path(__file__).parents[1] / "scenarios"
 
-HOSTILE = ("sybil", "ground", "poison", "flood", "eclipse")
-"""Scenarios with attackers; ``honest`` comes before them: the same network without any."""
+HOSTILE = ("sybil", "ground", "poison", "eclipse")
+"""Scenarios with attackers that run without each defence; ``honest`` comes before them: the same network
+without any."""
+
+AIMED = {"flood": "quotas", "crowd": "prefix_caps", "unworked": "verify_contacts", "mute": "ping_first"}
+"""Scenarios in which no other defence stands behind one, and that one: they run with all, without any, and
+without that."""
 
 HONEST = Scenario(
     name="dht-honest",
@@ -79,8 +85,13 @@ def one(scenario: str, defences: str, nodes: int | None) -> Outcome:
     )
 
 
+def switched(scenario: str) -> tuple[str, ...]:
+    """What a scenario runs with."""
+    return (ON, OFF, AIMED[scenario]) if scenario in AIMED else (ON, OFF, *DEFENCES)
+
+
 def measured(scenarios: tuple[str, ...], nodes: int | None) -> list[Outcome]:
-    jobs = [(scenario, name) for scenario in scenarios for name in (ON, OFF, *DEFENCES)]
+    jobs = [(scenario, name) for scenario in scenarios for name in switched(scenario)]
     outcomes: list[Outcome] = []
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
         running = [pool.submit(one, scenario, name, nodes) for scenario, name in jobs]
@@ -89,6 +100,30 @@ def measured(scenarios: tuple[str, ...], nodes: int | None) -> list[Outcome]:
             print(f"{scenario:9} {name:18} {outcome.success_ratio:7.1%}", file=sys.stderr, flush=True)
             outcomes.append(outcome)
     return outcomes
+
+
+def page(outcomes: list[Outcome]) -> str:
+    """Both tables, as Markdown."""
+    broad = [each for each in outcomes if each.scenario not in AIMED]
+    aimed = [each for each in outcomes if each.scenario in AIMED]
+    return "\n".join(text for text in (broad and table(broad), aimed and aimed_table(aimed)) if text)
+
+
+def aimed_table(outcomes: list[Outcome]) -> str:
+    """Markdown: a row for each scenario that is aimed at one defence."""
+    by = {(each.scenario, each.defences): each for each in outcomes}
+    rows = [
+        "| scenario | defence | all on | without it | all off | median, on | without it |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for scenario in dict.fromkeys(each.scenario for each in outcomes):
+        name = AIMED[scenario]
+        on, off, alone = (by[scenario, chosen] for chosen in (ON, OFF, name))
+        rows.append(
+            f"| {scenario} | `{name}` | {on.success_ratio:.1%} | {alone.success_ratio:.1%} | "
+            f"{off.success_ratio:.1%} | {on.latency_p50_s:.2f} s | {alone.latency_p50_s:.2f} s |"
+        )
+    return "\n".join(rows) + "\n"
 
 
 def table(outcomes: list[Outcome]) -> str:
@@ -134,16 +169,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, help="write the results into this directory")
     parser.add_argument("--quick", action="store_true", help=f"networks of {QUICK_NODES} nodes")
-    parser.add_argument("--only", help="scenarios, separated by commas")
+    parser.add_argument("--only", help="scenarios, separated by commas; none if empty")
+    parser.add_argument("--from", dest="before", type=Path, help="take the other scenarios from this file")
     arguments = parser.parse_args()
-    scenarios = tuple(arguments.only.split(",")) if arguments.only else ("honest", *HOSTILE)
+    scenarios = ("honest", *HOSTILE, *AIMED)
+    if arguments.only is not None:
+        scenarios = tuple(filter(None, arguments.only.split(",")))
     outcomes = measured(scenarios, QUICK_NODES if arguments.quick else None)
-    print(table(outcomes), end="")
+    if arguments.before is not None:
+        before = [Outcome(**each) for each in json.loads(arguments.before.read_text())]
+        outcomes += [each for each in before if each.scenario not in scenarios]
+        order = ("honest", *HOSTILE, *AIMED)
+        outcomes.sort(key=lambda each: order.index(each.scenario))
+    print(page(outcomes), end="")
     if arguments.out is not None:
         (arguments.out / "images").mkdir(parents=True, exist_ok=True)
         report = json.dumps([asdict(each) for each in outcomes], indent=1)
         (arguments.out / "dht-defences.json").write_text(report + "\n")
-        (arguments.out / "dht-defences.md").write_text(table(outcomes))
+        (arguments.out / "dht-defences.md").write_text(page(outcomes))
         (arguments.out / "images" / "dht-defences.svg").write_text(picture(outcomes))
 
 

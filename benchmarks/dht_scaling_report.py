@@ -293,6 +293,12 @@ def seed_table(report: dict) -> str:
     return table(("what", "seed document", "measured", "so"), rows, words=4)
 
 
+def hops_note(report: dict) -> str:
+    """What is to be said of the networks of several sizes, if they were not measured with all else."""
+    note = report.get("hops_note", "")
+    return f"\n\n{note}" if note else ""
+
+
 def page(report: dict) -> str:
     """The page of the documentation."""
     fit = Fit(**report["fit"])
@@ -306,7 +312,7 @@ are the same on every machine.
 
 Networks that have run for long, {report["hops"][0]["lookups"]:,} lookups of random peers in each. Hops are
 the longest chain of peers, each named by the one before, from the asker's table to a peer that was found.
-Latency is that between hosts all over the world, until the 20 closest have answered.
+Latency is that between hosts all over the world, until the 20 closest have answered.{hops_note(report)}
 
 {hop_table(report)}
 
