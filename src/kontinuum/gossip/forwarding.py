@@ -8,7 +8,7 @@ lot, so that two peers do not wait equally long for each other. Large messages t
 of their own.
 
 Source:   libp2p specs, gossipsub v1.0, "Message Processing" (to whom); v1.1, "Explicit Peering Agreements".
-Differs:  the moment is ours; the specification does not say in which order or how soon. docs/gossip.md shows
+Differs:  the moment is ours; the specification does not say in which order or how soon. docs/protocols/pubsub.md shows
           what it saves. ``eager_peers`` and ``eager_peers_large`` at D_high do as others do.
 Bounds:   MOMENT_MIN_S to MOMENT_MAX_S; LATER_MAX messages wait for theirs, more go to all at once.
 Trust:    a peer that sends late copies can lengthen the moment up to its bound.
@@ -42,7 +42,7 @@ MOMENT_MAX_S = 0.2
 """Longest moment, without the factor. Our choice: a trip around half of the world."""
 
 MOMENT_MEDIANS = 2.0
-"""How many times the median a moment is. Our choice: measured, docs/gossip.md."""
+"""How many times the median a moment is. Our choice: measured, docs/protocols/pubsub.md."""
 
 MOMENT_FACTOR_MAX = 2.0
 """The factor by lot is from 1 to this, another one in each heartbeat. Our choice."""
