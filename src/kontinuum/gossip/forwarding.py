@@ -8,8 +8,9 @@ lot, so that two peers do not wait equally long for each other. Large messages t
 of their own.
 
 Source:   libp2p specs, gossipsub v1.0, "Message Processing" (to whom); v1.1, "Explicit Peering Agreements".
-Differs:  the moment is ours; the specification does not say in which order or how soon. docs/protocols/pubsub.md shows
-          what it saves. ``eager_peers`` and ``eager_peers_large`` at D_high do as others do.
+Differs:  the moment is ours; the specification does not say in which order or how soon.
+          docs/protocols/pubsub.md shows what it saves. ``eager_peers`` and ``eager_peers_large`` at D_high do
+          as others do.
 Bounds:   MOMENT_MIN_S to MOMENT_MAX_S; LATER_MAX messages wait for theirs, more go to all at once.
 Trust:    a peer that sends late copies can lengthen the moment up to its bound.
 Pure:     no I/O or clock; chance is a seedable Rng.
