@@ -38,7 +38,7 @@ class Mistake:
     def __str__(self) -> str:
         said = f"word {self.position}, {self.word!r}, is not in the list"
         if not self.suggestions:
-            return f"{said}, and nothing near it is"
+            return said
         return f"{said}; did you mean {' or '.join(self.suggestions)}?"
 
 

@@ -32,6 +32,11 @@ WORD_CHARS_MAX = 16
 SUGGESTIONS_MAX = 3
 """Suggestions for one word. Our choice."""
 
+MISTAKES_MAX = 8
+"""Words of one text for which suggestions are looked for; each takes some 10 ms. Our choice: who has more must
+look at the paper. The others are named without.
+"""
+
 UNIQUE_LETTERS = 4
 """Letters that name a word. BIP39 and SLIP-39, "Wordlist"."""
 
@@ -68,13 +73,17 @@ def verify_words(words: Sequence[str], wordlist: Sequence[str], what: str) -> No
         UnknownWordsError: Some are not; it names each and what was probably meant.
     """
     known = frozenset(wordlist)
-    mistakes = tuple(
-        Mistake(position, word[:WORD_CHARS_MAX], suggestions(word, wordlist))
-        for position, word in enumerate(words, start=1)
-        if word not in known
-    )
-    if mistakes:
-        raise UnknownWordsError(mistakes, what)
+    unknown = [(position, word) for position, word in enumerate(words, start=1) if word not in known]
+    if unknown:
+        raise UnknownWordsError(
+            tuple(
+                Mistake(
+                    position, word[:WORD_CHARS_MAX], suggestions(word, wordlist) if row < MISTAKES_MAX else ()
+                )
+                for row, (position, word) in enumerate(unknown)
+            ),
+            what,
+        )
 
 
 def suggestions(word: str, wordlist: Sequence[str]) -> tuple[str, ...]:
@@ -101,4 +110,6 @@ def _distance(left: str, right: str) -> int:
             if i > 1 and j > 1 and letter == right[j - 2] and left[i - 2] == other:
                 cost = min(cost, older[j - 2] + 1)
             row.append(cost)
+        if min(*row, *before) > DISTANCE_MAX:
+            return DISTANCE_MAX + 1  # It only grows from here: an exchange looks back two rows at most.
     return row[-1]

@@ -5,7 +5,13 @@ import pytest
 from helpers.identities import vectors
 from kontinuum.keys.backup.errors import UnknownWordsError, WordChecksumError, WordCountError
 from kontinuum.keys.backup.roots import ShortSeed, public_of, root_of, seed_of
-from kontinuum.keys.backup.spelling import TEXT_CHARS_MAX, WORDS_MAX, suggestions, words_in
+from kontinuum.keys.backup.spelling import (
+    MISTAKES_MAX,
+    TEXT_CHARS_MAX,
+    WORDS_MAX,
+    suggestions,
+    words_in,
+)
 from kontinuum.keys.backup.words import phrase_of, read_phrase, wordlist
 from kontinuum.keys.derivation import RootSeed, labelled
 
@@ -129,6 +135,16 @@ def test_every_unknown_word_is_told_with_its_place():
     ]
     assert "word 3" in str(caught.value)
     assert "did you mean" in str(caught.value)
+
+
+def test_suggestions_are_looked_for_so_many_times():
+    """
+    A text full of words that are none costs no more than MISTAKES_MAX searches; all are named nevertheless.
+    """
+    with pytest.raises(UnknownWordsError) as caught:
+        read_phrase("abondon " * 24)
+    found = [mistake.suggestions for mistake in caught.value.mistakes]
+    assert found == [("abandon",)] * MISTAKES_MAX + [()] * (24 - MISTAKES_MAX)
 
 
 def test_two_exchanged_words_fail_the_checksum():
