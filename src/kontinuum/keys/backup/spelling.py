@@ -33,8 +33,7 @@ SUGGESTIONS_MAX = 3
 """Suggestions for one word. Our choice."""
 
 MISTAKES_MAX = 8
-"""Words of one text for which suggestions are looked for; each takes some 10 ms. Our choice: who has more must
-look at the paper. The others are named without.
+"""Words of one text for which suggestions are looked for; each takes some 10 ms. Our choice. More: named without.
 """
 
 UNIQUE_LETTERS = 4
