@@ -248,8 +248,37 @@ FINDING = ("level", "key", "message", "source")
 CHECK = ("name", "status", "found", "fix")
 """Keys of one entry of ``checks`` (command ``doctor``)."""
 
-SCENARIO = ("name", "path", "description", "nodes", "seed", "hostile")
+SCENARIO = ("name", "path", "description", "nodes", "seed", "kind", "hostile")
 """Keys of one entry of ``scenarios`` (command ``sim list``)."""
+
+SIM_GOSSIP = (
+    "scenario",
+    "description",
+    "kind",
+    "digest",
+    "seed",
+    "nodes",
+    "hostile",
+    "defences",
+    "published",
+    "delivery_ratio",
+    "worst_delivery_ratio",
+    "latency_p50_s",
+    "latency_p99_s",
+    "duplicates_per_delivery",
+    "bytes_sent_per_byte_delivered",
+    "wall_s",
+    "peak_rss_bytes",
+    "simulated_s",
+    "events",
+    "messages",
+    "latencies_s",
+    "series",
+    "counters",
+    "attack",
+    "settings",
+)
+"""Keys of a result of ``sim run`` with a scenario of topics."""
 
 SIM_SETTING = ("name", "a", "b")
 """Keys of one entry of ``settings`` (command ``sim compare``)."""

@@ -24,16 +24,16 @@ from kontinuum.node.control import Emit, Handler, error_code
 from kontinuum.node.control_params import OperationError
 from kontinuum.node.dht_operations import DhtOperations
 from kontinuum.node.errors import ControlError
+from kontinuum.node.files import NodeFiles
 from kontinuum.node.introductions import PING
 from kontinuum.node.neighbours import LIBP2P_PATH
 from kontinuum.node.pubsub_operations import PubSubOperations
 from kontinuum.rpc.errors import CallTimeoutError
 from kontinuum.transfer.digest import new_blake3
 from kontinuum.transfer.incoming.policy import BYTES_MAX_DEFAULT, Accept, Refuse
-from kontinuum.transfer.incoming.service import FileReceiver, sweeping
+from kontinuum.transfer.incoming.service import sweeping
 from kontinuum.transfer.incoming.target import Target
-from kontinuum.transfer.messages import FILES_MAX, PROTOCOL, Code, Offer
-from kontinuum.transfer.outgoing.service import send_files
+from kontinuum.transfer.messages import FILES_MAX, Code, Offer
 from kontinuum.transfer.outgoing.source import Source
 from kontinuum.transfer.report import FileReport, Progress, code_text
 from kontinuum.transport.errors import ConnectionLostError
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from kontinuum.node.node import Node
-    from kontinuum.transport import Stream
 
 PINGS_MAX = 10_000
 """Pings of one request. Our choice; more is refused."""
@@ -75,14 +74,10 @@ class NodeOperations:
 
     def __init__(self, node: Node, *, demo: bool = False) -> None:
         self._node = node
-        self._files = FileReceiver()
+        self._files = NodeFiles(node)
         self._started = time.monotonic()
         self.stopped = asyncio.Event()
         """Set by the method ``stop``."""
-
-        @node.stream_handler(PROTOCOL)
-        async def take_files(stream: Stream) -> None:
-            await self._files.handle(stream.connection.peer_id, stream)
 
         if demo:
 
@@ -225,8 +220,7 @@ class NodeOperations:
         started = time.monotonic()
         peer_id = await self._reach(peer)
         async with _Events(emit) as events:
-            stream = await self._node.open_stream(peer_id, PROTOCOL)
-            reports = await send_files(stream, sources, on_progress=events.progress)
+            reports = await self._files.send(peer_id, sources, on_progress=events.progress)
         return {
             "peer_id": str(peer_id),
             "files": [file_json(report) for report in reports],

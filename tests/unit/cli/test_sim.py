@@ -13,6 +13,7 @@ from kontinuum.cli.main import run
 from kontinuum.cli.sim import files, tables
 from kontinuum.sim.compare import Change, compare
 from kontinuum.sim.errors import InvariantError
+from kontinuum.sim.gossip.result import GossipResult
 from kontinuum.sim.result import Result
 from kontinuum.sim.scenario import Scenario
 
@@ -47,6 +48,7 @@ def test_the_schema_is_that_of_a_result():
     ``sim run --json`` promises exactly the fields of a result, in order.
     """
     assert schema.RESULTS["sim run"] == tuple(field.name for field in fields(Result))
+    assert tuple(field.name for field in fields(GossipResult)) == schema.SIM_GOSSIP
 
 
 def test_scenarios_are_listed(capsys):
@@ -256,7 +258,7 @@ def test_a_broken_rule_ends_the_run_with_all_that_is_needed(capsys, monkeypatch)
             "rule", "was broken", node=3, at_s=1.5, seed=seed, nodes=50, log=("3 timer",), command=command
         )
 
-    monkeypatch.setattr("kontinuum.sim.run.run", broken)
+    monkeypatch.setattr("kontinuum.sim.kinds.dht_run", broken)
     arguments = ["sim", "run", "small", "--seed", "9"]
     assert run(arguments) == Exit.FAILURE
     told = capsys.readouterr().err

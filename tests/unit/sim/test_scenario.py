@@ -10,7 +10,7 @@ from kontinuum.sim.errors import ScenarioError
 from kontinuum.sim.hostile.groups import KINDS
 from kontinuum.sim.scenario import HOSTILE_KINDS, Scenario, as_dict, from_dict, load, parse
 
-SCENARIOS = sorted((Path(__file__).parents[3] / "scenarios").glob("*.toml"))
+SCENARIOS = sorted((Path(__file__).parents[3] / "scenarios").glob("dht-*.toml"))
 
 
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)

@@ -15,12 +15,11 @@ from kontinuum.cli.chat.safe import safe_line
 from kontinuum.cli.chat.shown import Notice, Warned
 from kontinuum.cli.output import size_text
 from kontinuum.identity import PeerId
+from kontinuum.node.files import NodeFiles
 from kontinuum.transfer.digest import new_blake3
 from kontinuum.transfer.incoming.policy import Accept, Refuse
-from kontinuum.transfer.incoming.service import FileReceiver
 from kontinuum.transfer.incoming.target import Target
-from kontinuum.transfer.messages import PROTOCOL, Code, Offer
-from kontinuum.transfer.outgoing.service import send_files
+from kontinuum.transfer.messages import Code, Offer
 from kontinuum.transfer.outgoing.source import Source
 from kontinuum.transfer.report import FileReport, code_text
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from kontinuum.cli.chat.people import People, Person
     from kontinuum.cli.chat.shown import Show
     from kontinuum.node.node import Node
-    from kontinuum.transport import Stream
 
 OFFERS_MAX = 8
 """Offers that wait for an answer; more are refused. Our choice: what a person can keep in mind."""
@@ -51,22 +49,17 @@ class ChatFiles:
     """
 
     def __init__(self, node: Node, people: People, show: Show, directory: Path) -> None:
-        self._node = node
         self._people = people
         self._show = show
         self._directory = directory
-        self._receiver = FileReceiver()
+        self._files = NodeFiles(node)
         self._answers: dict[PeerId, asyncio.Future[bool]] = {}
         self._target: Target | None = None
-
-        @node.stream_handler(PROTOCOL)
-        async def take_files(stream: Stream) -> None:
-            await self._receiver.handle(stream.connection.peer_id, stream)
 
     async def serve(self) -> None:
         """Ask the person about offers, until cancelled."""
         try:
-            async with self._receiver.receiving(self._decide):
+            async with self._files.receiving(self._decide):
                 await asyncio.get_running_loop().create_future()
         finally:
             if self._target is not None:
@@ -91,8 +84,7 @@ class ChatFiles:
         )  # What is wrong with the file is told before anybody is asked.
         name = safe_line(source.offer.name)
         self._show(Notice(f"{name} ({size_text(source.offer.size)}) is offered to {person.name}"))
-        async with await self._node.open_stream(person.peer_id, PROTOCOL) as stream:
-            (report,) = await send_files(stream, [source])
+        (report,) = await self._files.send(person.peer_id, [source])
         if report.outcome.code == Code.STORED:
             self._show(Notice(f"{person.name} has {name}, verified"))
         else:
