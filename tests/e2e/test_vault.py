@@ -1,6 +1,7 @@
 """The vault of real nodes and real processes: beside a running node, through kill -9, and on a full disk."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,25 @@ import pytest
 from helpers.programs import PROGRAM, NodeProcess, environment, run_json
 from kontinuum import Node
 from kontinuum.cli.errors import Exit
+from kontinuum.keys.envelope import NoMatchingKeyError
 from kontinuum.node.config import NodeConfig
+from kontinuum.node.data_dir import DataDir
 from kontinuum.node.errors import VaultOffError
+from kontinuum.node.vault_sync import VaultSync
+from kontinuum.vault.errors import SyncRefusedError
+from kontinuum.vault.messages import PUSH_PROTOCOL
+from kontinuum.vault.service import serve
 
 pytestmark = pytest.mark.slow
 
 HELPERS = Path(__file__).parents[1] / "helpers"
+
+
+def node_at(directory):
+    """A node with a new identity in a directory of its own."""
+    with DataDir.open(directory, create=True) as made:
+        made.create_key()
+    return Node(settings(directory))
 
 
 def settings(directory):
@@ -27,11 +41,7 @@ async def test_a_node_has_a_vault_that_outlives_it(tmp_path):
     """
     What one run put, the next one gets; a node without a directory has none.
     """
-    from kontinuum.node.data_dir import DataDir  # noqa: PLC0415
-
-    with DataDir.open(tmp_path / "node", create=True) as made:
-        made.create_key()
-    async with Node(settings(tmp_path / "node")) as node:
+    async with node_at(tmp_path / "node") as node:
         stored = await node.vault.put(b"content", name="letter")
         assert node.vault is node.vault
     async with Node(settings(tmp_path / "node")) as node:
@@ -59,6 +69,63 @@ def test_the_command_works_beside_a_running_node(tmp_path):
         assert run_json(tmp_path, "vault", "list", "--dir", node.directory)[1]["objects"] == put["objects"]
     finally:
         node.stop()
+
+
+async def test_vaults_of_two_nodes_become_alike(tmp_path):
+    """
+    Over a real connection, both ways; whoever is not allowed gets and brings nothing.
+    """
+    async with (
+        node_at(tmp_path / "a") as alice,
+        node_at(tmp_path / "b") as bob,
+        node_at(tmp_path / "m") as mallory,
+    ):
+        one = await alice.vault.put(os.urandom(3 << 20), name="large")
+        two = await bob.vault.put(b"small", name="small")
+        friends = {alice.peer_id, bob.peer_id}
+        syncing = {node: VaultSync(node, friends.__contains__) for node in (alice, bob)}
+        stranger = VaultSync(mallory, lambda _: True)
+
+        done = await syncing[alice].sync(bob.contact.to_text())
+        assert done.pulled.objects == (two.object_id,)
+        assert done.pushed_bytes == one.size_bytes
+        ids = {one.object_id, two.object_id}
+        for node in (alice, bob):
+            assert {stored.object_id for stored in await node.vault.list()} == ids
+            assert node.vault.store.check() == []
+        assert (await syncing[bob].sync(alice.contact.to_text())).pulled.objects == ()
+
+        # A copy is sealed to whoever put it: the other node keeps it, and cannot read it.
+        with pytest.raises(NoMatchingKeyError):
+            await bob.vault.get(one.object_id)
+        with pytest.raises(SyncRefusedError):
+            await stranger.sync(alice.contact.to_text())
+        await mallory.vault.put(b"spam")
+        with pytest.raises(SyncRefusedError):
+            await push(mallory, alice)
+        assert {stored.object_id for stored in await alice.vault.list()} == ids
+
+
+async def push(node, peer):
+    """Try to bring a node copies, without being asked."""
+    await serve(await node.open_messages(peer.contact.to_text(), PUSH_PROTOCOL), node.vault.store)
+
+
+async def test_a_lost_node_gets_its_vault_back_from_a_copy(tmp_path):
+    """
+    With its identity restored on another machine, the other node's copies open.
+    """
+    async with node_at(tmp_path / "a") as alice, node_at(tmp_path / "b") as bob:
+        VaultSync(bob, lambda _: True)
+        await alice.vault.put(b"content", name="letter")
+        await VaultSync(alice, lambda _: True).sync(bob.contact.to_text())
+    (tmp_path / "a2").mkdir(mode=0o700)
+    (tmp_path / "a" / "identity.key").rename(tmp_path / "a2" / "identity.key")
+    async with Node(settings(tmp_path / "a2")) as alice, Node(settings(tmp_path / "b")) as bob:
+        VaultSync(bob, lambda _: True)
+        assert await alice.vault.list() == []
+        await VaultSync(alice, lambda _: True).sync(bob.contact.to_text(), push=False)
+        assert await alice.vault.get("letter") == b"content"
 
 
 @pytest.fixture(scope="module")

@@ -76,3 +76,15 @@ class DamagedObjectError(UnavailableError):
         )
         self.object_id = object_id
         self.problem = problem
+
+
+class SyncProtocolError(PeerError):
+    """Another vault broke the protocol between vaults."""
+
+
+class SyncRefusedError(PeerError):
+    """Another node gives us no copies, or takes none from us."""
+
+
+class SyncInterruptedError(UnavailableError):
+    """A copying ended before it was complete; what came is kept, and the next one goes on from there."""

@@ -127,23 +127,26 @@ class Shelf:
         finally:
             os.close(descriptor)
 
-    def verify(self, object_id: ObjectId, descriptor: int, size_bytes: int | None) -> None:
-        """Check that an open file is the object of this id, whole; its offset is at the end afterwards.
+    def verify(
+        self, object_id: ObjectId, descriptor: int, size_bytes: int, *, length_only: bool = False
+    ) -> None:
+        """Check that an open file is the object of this id, whole.
 
         Args:
             object_id: Which.
             descriptor: From :meth:`opened`.
-            size_bytes: How long it was, if that is known.
+            size_bytes: How long it was.
+            length_only: Do not read it.
 
         Raises:
-            DamagedObjectError: It is not; cut off and changed are told apart where the length is known.
+            DamagedObjectError: It is not; cut off and changed are told apart.
             FileUnavailableError: It cannot be read.
         """
         found = os.fstat(descriptor).st_size
-        if size_bytes is not None and found != size_bytes:
+        if found != size_bytes:
             problem = "cut off" if found < size_bytes else "longer than it was"
             raise DamagedObjectError(object_id, f"its file is {problem}: {found} of {size_bytes} bytes")
-        if hash_of(descriptor, self._path(object_id)) != object_id:
+        if not length_only and hash_of(descriptor, self._path(object_id)) != object_id:
             raise DamagedObjectError(object_id, "its file was changed: the content no longer has its hash")
 
     def _path(self, object_id: ObjectId) -> Path:

@@ -24,7 +24,7 @@ from kontinuum.base.files import NewFile
 from kontinuum.keys.envelope import EnvelopeError
 from kontinuum.keys.envelope.files import Progress, file_runs, opened, seal_runs
 from kontinuum.keys.envelope.sealing import ObjectSealer
-from kontinuum.keys.envelope.writer import write_all
+from kontinuum.vault.copying import IncomingCopy
 from kontinuum.vault.errors import (
     AmbiguousObjectError,
     DamagedObjectError,
@@ -169,16 +169,27 @@ class VaultStore:
         """
         if not self.wants(object_id):
             return False
-        with self._shelf.new_file() as new:
-            size = 0
+        with self.begin_copy(object_id) as copy:
             for piece in pieces:
-                size += _write(new.descriptor, piece, size, new.path)
-            if hash_of(new.descriptor, new.path) != object_id:
-                raise DamagedObjectError(object_id, "the copy that came is not this object")
-            with self._changing() as index:
-                if object_id in index.deleted:
-                    return False
-                return self._commit(new, Put(object_id, size, int(at.timestamp())), None)
+                copy.write(piece)
+            return self.finish_copy(copy, at=at)
+
+    def begin_copy(self, object_id: ObjectId) -> IncomingCopy:
+        """Begin to take a copy from elsewhere, piece by piece.
+
+        Raises:
+            FileUnavailableError: The disk is full, read-only or not ours.
+        """
+        return IncomingCopy(object_id, self._shelf.new_file())
+
+    def finish_copy(self, copy: IncomingCopy, *, at: datetime) -> bool:
+        """Take a complete copy; see :meth:`add_sealed`."""
+        copy.verify()
+        with self._changing() as index:
+            if copy.object_id in index.deleted:
+                return False
+            put = Put(copy.object_id, copy.size_bytes, int(at.timestamp()))
+            return self._commit(copy.new, put, None)
 
     def wants(self, object_id: ObjectId) -> bool:
         """Whether a copy of an object would be taken: it is neither here nor was it deleted here."""
@@ -201,15 +212,19 @@ class VaultStore:
             yield ObjectReader(object_id, descriptor, self._shelf.path(object_id), keyring)
 
     @contextmanager
-    def opened(self, object_id: ObjectId) -> Iterator[tuple[int, int]]:
-        """The sealed file itself, verified: its descriptor, and its length. No key is needed.
+    def opened(self, object_id: ObjectId, *, verify: bool = True) -> Iterator[tuple[int, int]]:
+        """The sealed file itself: its descriptor, and its length. No key is needed.
+
+        Args:
+            object_id: Which.
+            verify: Read it first and compare it with its id; else only its length is looked at.
 
         Raises:
             NoSuchObjectError, DamagedObjectError, FileUnavailableError: As :meth:`open`.
         """
         size = self._size_of(object_id)
         with self._shelf.opened(object_id) as descriptor:
-            self._shelf.verify(object_id, descriptor, size)
+            self._shelf.verify(object_id, descriptor, size, length_only=not verify)
             yield descriptor, size
 
     def describe(self, object_id: ObjectId, keyring: Keyring) -> Description:
@@ -431,11 +446,3 @@ def _listed(index: Index, found: Mapping[ObjectId, os.stat_result]) -> list[Stor
         StoredObject(put.object_id, put.size_bytes, put.at, present=put.object_id in found)
         for put in index.objects.values()
     ]
-
-
-def _write(descriptor: int, piece: bytes, offset: int, path: Path) -> int:
-    """Write a piece of a copy; return its length."""
-    try:
-        return write_all(descriptor, [piece], offset) - offset
-    except OSError as error:
-        raise FileUnavailableError(path, "write", error.strerror or str(error)) from error

@@ -8,7 +8,7 @@ from kontinuum.keys.envelope import Kind, Role
 from kontinuum.keys.envelope.claim import CLAIM_BLOCK_BYTES, CLAIM_PURPOSE, CLAIM_STANZA, Form
 from kontinuum.keys.envelope.context import _PURPOSE, EPOCH_MAX
 from kontinuum.keys.envelope.segments import MAGIC, SEGMENT_CHUNKS, SEGMENT_PURPOSE
-from kontinuum.vault import journal
+from kontinuum.vault import journal, messages
 from kontinuum.vault.index import TOMBSTONES_MAX
 from kontinuum.vault.metadata import CREATED_AT_MAX, NAME_BYTES_MAX
 from kontinuum.wire import limits
@@ -65,6 +65,10 @@ def test_the_page_has_the_words_and_bounds_of_the_code(page):
         f"{limits.ENVELOPE_STANZAS_MAX} stanzas",
         f"`{journal.MAGIC.decode().strip()}`",
         f"up to {TOMBSTONES_MAX:,}",
+        f"`{messages.PROTOCOL}`",
+        f"`{messages.PUSH_PROTOCOL}`",
+        f"at most {messages.PAGE_OBJECTS:,}",
+        f"messages of {messages.PIECE_BYTES:,} bytes",
         'info = "kontinuum/envelope/1 claim"',
         'info = "kontinuum/envelope/1 commitment"',
         'info = "kontinuum/envelope/1 segments"',
