@@ -1,4 +1,4 @@
-"""Any bytes of another vault are a message or a SyncProtocolError; an object is complete only if it is there."""
+"""Any bytes of another vault are a message or a SyncProtocolError; a complete object is all there."""
 
 from contextlib import suppress
 
