@@ -3,7 +3,7 @@
 Source:   https://github.com/multiformats/multiaddr; libp2p specs, addressing/README.md ("p2p multiaddrs").
 Differs:  one shape only, QUIC version 1 over UDP. ``/dns/`` stands for ``/dns6/`` and ``/dns4/`` both, and is
           only read. ``/dnsaddr/`` is not looked up: it names whole addresses, not hosts.
-Bounds:   LIBP2P_ADDRESS_BYTES_MAX, ADDRESS_TEXT_CHARS_MAX.
+Bounds:   MULTIADDR_BYTES_MAX and the peer's id; ADDRESS_TEXT_CHARS_MAX.
 Trust:    input is hostile. Addresses of other kinds, which honest peers have beside, are no errors where a
           peer lists several: they are left out.
 Pure:     no I/O, clock or randomness; names are not resolved here.
@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from kontinuum.base.errors import PeerError
-from kontinuum.identity import BadAddressError, Multiaddr, PeerId
+from kontinuum.identity import Multiaddr, PeerId
 from kontinuum.libp2p.errors import AddressMisuseError
 from kontinuum.wire.limits import (
-    LIBP2P_ADDRESS_BYTES_MAX,
     MULTIADDR_TEXT_CHARS_MAX,
     PEER_ID_TEXT_CHARS_MAX,
 )
@@ -97,8 +96,6 @@ def decode_address(data: bytes) -> tuple[tuple[Multiaddr, ...], PeerId | None]:
         BadAddressError: It is of another kind, not in its only spelling, cut off or too long.
         BadIdentityError: It names a peer that we cannot have.
     """
-    if len(data) > LIBP2P_ADDRESS_BYTES_MAX:
-        raise BadAddressError(f"an address has more than {LIBP2P_ADDRESS_BYTES_MAX} bytes")
     tail = len(_P2P) + 1 + _MULTIHASH_BYTES
     where, who, peer_id = data[:-tail], data[-tail:], None
     if len(data) > tail and who.startswith(_P2P + bytes([_MULTIHASH_BYTES])):

@@ -52,12 +52,12 @@ class Schema:
     Args:
         what: The message's name, for errors.
         octets: Its fields of bytes, by number.
-        numbers: The largest value of its fields of numbers, by number; each may be there once.
+        numbers: Its fields that are numbers; each may be there once.
     """
 
     what: str
     octets: dict[int, Octets]
-    numbers: dict[int, int] = field(default_factory=dict)
+    numbers: tuple[int, ...] = ()
 
     def read(self, data: bytes) -> Found:
         """The fields of one message, the whole of ``data``.
@@ -92,8 +92,6 @@ class Schema:
     def _keep_number(self, found: Found, number: int, value: int) -> None:
         if number in found.numbers:
             raise MalformedError(f"{self.what} has a field twice that may be there once")
-        if value > self.numbers[number]:
-            raise MalformedError(f"{self.what} has a number above {self.numbers[number]}")
         found.numbers[number] = value
 
 

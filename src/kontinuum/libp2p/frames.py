@@ -57,7 +57,6 @@ class FrameReader:
             self._at = 0
         size, start = self._read_length()
         if size is None:
-            self._wanted = self._held + 1
             return None
         end = start + size
         if end > len(self._buffer):

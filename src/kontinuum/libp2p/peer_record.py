@@ -25,7 +25,6 @@ from kontinuum.wire.limits import (
     IDENTIFY_ADDRESSES_MAX,
     LIBP2P_ADDRESS_BYTES_MAX,
     PEER_RECORD_BYTES_MAX,
-    PEER_RECORD_SEQUENCE_MAX,
     SIGNATURE_BYTES,
 )
 
@@ -47,7 +46,7 @@ _ENVELOPE = Schema(
 _RECORD = Schema(
     "a peer record",
     {1: Octets(64), 3: Octets(LIBP2P_ADDRESS_BYTES_MAX + 8, IDENTIFY_ADDRESSES_MAX)},
-    {2: PEER_RECORD_SEQUENCE_MAX},
+    (2,),
 )
 _ADDRESS = Schema("an address of a peer record", {1: Octets(LIBP2P_ADDRESS_BYTES_MAX)})
 

@@ -179,9 +179,6 @@ IDENTIFY_UNKNOWN_FIELDS_MAX = 64
 PEER_RECORD_BYTES_MAX = 8 * 1024
 """Bytes of a signed peer record: what fits into identify. Longer: refused before decoding."""
 
-PEER_RECORD_SEQUENCE_MAX = 2**64 - 1
-"""Largest sequence number of a peer record. libp2p RFC 0003: uint64. Larger: refused."""
-
 # --- pubsub messages ----------------------------------------------------------------------------------------
 
 PUBSUB_RPC_BYTES_MAX = 1024 * 1024

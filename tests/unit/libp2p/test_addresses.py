@@ -13,7 +13,7 @@ from kontinuum.libp2p.addresses import (
     usable_addresses,
 )
 from kontinuum.libp2p.errors import AddressMisuseError
-from kontinuum.wire.limits import LIBP2P_ADDRESS_BYTES_MAX
+from kontinuum.wire.limits import MULTIADDR_BYTES_MAX
 
 ID = ALICE.peer_id
 HERE = Multiaddr.parse("/ip4/127.0.0.1/udp/45803/quic-v1")
@@ -100,7 +100,7 @@ def test_what_cannot_be_dialled_says_why(text, message):
         pytest.param(bytes.fromhex("047f00000191020fa1cc03"), id="the draft of QUIC"),
         pytest.param(encode_address(HERE) + bytes.fromhex("a50322") + b"\x12\x20" + b"x" * 32, id="RSA peer"),
         pytest.param(b"\x35\x0bexample.org" + bytes.fromhex("91020fa1cc03"), id="a name with the draft"),
-        pytest.param(b"\x04" * (LIBP2P_ADDRESS_BYTES_MAX + 1), id="too long"),
+        pytest.param(b"\x04" * (MULTIADDR_BYTES_MAX + 1), id="too long"),
     ],
 )
 def test_other_bytes_are_refused(data):
@@ -128,7 +128,7 @@ def test_of_a_list_those_count_that_we_can_dial():
     listed = [
         bytes.fromhex("047f000001060fa1"),
         encode_address(other),
-        encode_address(HERE, BOB.peer_id),
+        encode_address(Multiaddr.parse(ADDRESSES[2]), BOB.peer_id),
         b"junk",
         encode_address(HERE, ID),
         encode_address(HERE),

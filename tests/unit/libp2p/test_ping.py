@@ -70,9 +70,12 @@ class TestAnswer:
 
     def test_a_stream_on_which_nobody_pings_is_reset(self):
         """
-        PING_IDLE_S after the last whole ping.
+        PING_IDLE_S after its beginning, or after the last whole ping.
         """
         peer = Answering()
+        idle = peer.stream()
+        peer.shell.advance(PING_IDLE_S)
+        assert idle.reset_with == 0
         stream = peer.stream()
         peer.shell.advance(PING_IDLE_S - 1)
         stream.says(PAYLOAD)
