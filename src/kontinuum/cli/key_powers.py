@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kontinuum.base.errors import PeerError
 from kontinuum.cli.errors import CliError, Exit
+from kontinuum.cli.output import code_of, columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,11 +72,14 @@ def explained_name(name: str, genesis: Path | None, bundles: Sequence[Path]) -> 
     """Who can do what to a key by its name: by the rules alone, or as its chain has it now.
 
     Raises:
-        BadPathError: It is no name.
-        PeerError, UnavailableError: The chain is wrong, or incomplete.
+        CliError: It is no name, or the chain is wrong.
+        UnavailableError: The chain is incomplete, or cannot be read.
     """
-    path, is_epoch = _path(name)
-    powers = _powers(path, genesis, bundles)
+    try:
+        path, is_epoch = _path(name)
+        powers = _powers(path, genesis, bundles)
+    except PeerError as error:  # What was typed, or a file: no peer is at fault.
+        raise CliError(str(error), family=Exit.MISUSE, code=code_of(error)) from error
     kind = "EPOCH" if is_epoch else "BRANCH" if path.steps else "ROOT"
     known = genesis is not None
     data = {
@@ -98,8 +103,6 @@ def explained_name(name: str, genesis: Path | None, bundles: Sequence[Path]) -> 
 
 
 def _text(powers: Sequence[Power], kind: str, *, known: bool) -> str:
-    from kontinuum.cli.output import columns
-
     rows = [
         [
             str(power.path) + (f" ({power.label})" if power.label else ""),

@@ -2,9 +2,14 @@
 
 import stat
 
+import cbor2
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
+from helpers import envelope_reader, key_reference
 from helpers.identities import vectors
+from kontinuum._native import blake3_256
 from kontinuum.base import MisuseError
 from kontinuum.base.entropy import SystemEntropy
 from kontinuum.base.errors import (
@@ -86,6 +91,41 @@ def test_golden_stores(row):
 
     assert store.public.hex() == row["public"]
     assert bytes(keystore._bytes_of(store.open(row["passphrase"]))).hex() == row["secret"]
+
+
+@pytest.mark.parametrize("row", GOLDEN, ids=lambda row: row["what"])
+def test_golden_stores_by_a_second_reader(row):
+    """
+    Written from docs/protocols/backup.md, without the room's code: head, body, Argon2id, age, and the public
+    key that the secret makes.
+    """
+    content = bytes.fromhex(row["content"])
+    head, body = content[:34], content[34:]
+    assert head[:22] == b"kontinuum key store\n\0\1"
+    assert int.from_bytes(head[22:26], "big") == len(body)
+    assert head[26:] == blake3_256(b"kontinuum/key-store\0\0\1" + body)[:8]
+    kind, public, protection, secret = (cbor2.loads(body)[key] for key in range(4))
+    if protection:
+        end = secret.index(b"\n", secret.index(b"\n--- ") + 1) + 1
+        [((name, salt, *cost), wrapped, _)] = envelope_reader.stanzas_of(secret[:end])
+        assert name == b"kontinuum/argon2id"
+        memory, iterations, lanes = map(int, cost)
+        argon2 = Argon2id(
+            salt=envelope_reader.unbase64(salt),
+            length=32,
+            iterations=iterations,
+            lanes=lanes,
+            memory_cost=memory,
+        )
+        once = bytes(12)
+        file_key = ChaCha20Poly1305(argon2.derive(row["passphrase"].encode())).decrypt(once, wrapped, None)
+        payload = envelope_reader.hkdf(file_key, secret[end : end + 16], b"payload")
+        secret = ChaCha20Poly1305(payload).decrypt(bytes(11) + b"\1", secret[end + 16 :], None)
+    assert secret.hex() == row["secret"]
+    if kind == 0:
+        seed = secret if len(secret) == 32 else key_reference.hkdf(secret, b"kontinuum/short-seed/v1\0")
+        assert public == key_reference.branch_of(seed, 0, [])["public_key"]
+    assert public.hex() == row["public"]
 
 
 def test_a_protected_store_does_not_hold_the_secret():

@@ -331,7 +331,15 @@ def _expected(root: str) -> bytes:
     from kontinuum.keys.keystore import load_store
 
     key = root_key(root)
-    return key if key is not None else _root_only(load_store(Path(root)), Path(root)).public
+    if key is not None:
+        return key
+    if not Path(root).exists():
+        raise CliError(
+            f"{root} is neither a key store nor a root's public key of 64 hexadecimal digits",
+            family=Exit.MISUSE,
+            code="usage",
+        )
+    return _root_only(load_store(Path(root)), Path(root)).public
 
 
 @contextlib.contextmanager

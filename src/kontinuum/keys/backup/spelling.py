@@ -33,7 +33,7 @@ SUGGESTIONS_MAX = 3
 """Suggestions for one word. Our choice."""
 
 MISTAKES_MAX = 8
-"""Words of one text for which suggestions are looked for; each takes some 10 ms. Our choice. More: named without.
+"""Words of a text that suggestions are looked for; each takes some 10 ms. Our choice. The rest has none.
 """
 
 UNIQUE_LETTERS = 4
