@@ -1,6 +1,8 @@
 """Any bytes are what a peer says of itself within its bounds, in any pieces, or a PeerError; nothing else."""
 
 import contextlib
+import json
+from pathlib import Path
 
 from kontinuum.base import PeerError
 from kontinuum.identity import KeyPair, Multiaddr
@@ -8,6 +10,7 @@ from kontinuum.libp2p.frames import frame
 from kontinuum.libp2p.identify import Identity, IdentityReader, encode_identity
 from kontinuum.wire.limits import IDENTIFY_BYTES_MAX
 
+CAPTURED = json.loads((Path(__file__).parents[1] / "vectors" / "libp2p_identify.json").read_text())
 PEER = KeyPair.from_seed(b"a" * 32).peer_id
 OURS = encode_identity(
     PEER,
@@ -18,7 +21,7 @@ OURS = encode_identity(
     agent_version="a",
     signed_record=b"r",
 )
-SEEDS = [OURS, OURS + frame(b""), OURS[1:]]
+SEEDS = [OURS, OURS + frame(b""), OURS[1:], *(bytes.fromhex(row["stream"]) for row in CAPTURED)]
 
 
 def read(pieces: list[bytes]) -> Identity | None:

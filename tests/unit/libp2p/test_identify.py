@@ -4,13 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.identities import ADDRESS, ALICE, BOB
+from helpers.identities import ADDRESS, ALICE, BOB, vectors
 from helpers.kad_messages import number, octets, uvarint
 from helpers.libp2p_messages import envelope, public_key, record_payload
-from kontinuum.identity import Multiaddr
+from kontinuum.identity import Multiaddr, PeerId
 from kontinuum.libp2p.errors import ForeignKeyError, IdentifyError
 from kontinuum.libp2p.frames import frame
 from kontinuum.libp2p.identify import SENT_BYTES_MAX, Identity, IdentityReader, encode_identity
+from kontinuum.libp2p.peer_record import open_peer_record, seal_peer_record
 from kontinuum.wire import MalformedError
 from kontinuum.wire.limits import (
     IDENTIFY_ADDRESSES_MAX,
@@ -85,6 +86,32 @@ def test_what_a_peer_says_is_read():
     assert identity == WHOLE
     assert identity.verify(ALICE.peer_id) is identity
     assert identity.addresses(ALICE.peer_id) == (ADDRESS,)
+
+
+@pytest.mark.parametrize("row", vectors("libp2p_identify.json"), ids=lambda row: row["name"])
+def test_what_other_implementations_say(row):
+    """
+    Captured streams of go and js: each field is where we look for it, the record's signature holds, and the
+    same record sealed by us has the same bytes.
+    """
+    peer_id = PeerId.parse(row["peer_id"])
+    identity = read(bytes.fromhex(row["stream"])).verify(peer_id)
+
+    assert (identity.agent_version, identity.protocol_version) == (
+        row["agent_version"],
+        row["protocol_version"],
+    )
+    assert list(identity.protocols) == row["protocols"]
+    assert [data.hex() for data in identity.listed] == row["listed"]
+    assert [str(address) for address in identity.addresses(peer_id)] == row["addresses"]
+    assert identity.observed.hex() == row["observed"]
+    assert identity.signed_record.hex() == row["record"]["envelope"]
+    record = open_peer_record(identity.signed_record)
+    assert (record.peer_id, record.sequence) == (peer_id, row["record"]["sequence"])
+    assert [str(address) for address in record.addresses] == row["record"]["addresses"]
+    signature = identity.signed_record[-64:]
+    sealed = seal_peer_record(peer_id, record.sequence, record.addresses, lambda _data: signature)
+    assert sealed == identity.signed_record
 
 
 def test_our_message_fits_what_the_shortest_reader_takes():
