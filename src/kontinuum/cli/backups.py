@@ -54,14 +54,13 @@ def passphrase(source: str, prompt: str, option: str, *, confirm: bool = False) 
     return read_passphrase(source, prompt=prompt, confirm=confirm)
 
 
-def protection(source: str, *, unprotected: bool) -> Protection:
+def protection(source: str, *, unprotected: bool, option: str = "--passphrase-source") -> Protection:
     """How a new key store is protected: by a passphrase, unless somebody says otherwise."""
     from kontinuum.keys.keystore import ByPassphrase, Unprotected
 
     if unprotected:
         return Unprotected()
-    said = passphrase(source, "New passphrase of the key store: ", "--passphrase-source", confirm=True)
-    return ByPassphrase(said)
+    return ByPassphrase(passphrase(source, "New passphrase of the key store: ", option, confirm=True))
 
 
 def at_terminal() -> bool:

@@ -81,6 +81,7 @@ RESULTS: dict[str, tuple[str, ...]] = {
     "vault key": ("recipient", "exported"),
     "keys new-root": ("file", "root", "words", "protected"),
     "keys show": ("file", "kind", "public", "protected", "version", "previous"),
+    "keys passphrase": ("file", "public", "protected", "previous"),
     "keys backup": ("form", "root", "files", "verified"),
     "keys verify-backup": ("ok", "root", "form", "pieces"),
     "keys restore": ("file", "root", "form", "pieces", "protected"),

@@ -140,6 +140,27 @@ def test_nothing_is_overwritten(ask, store, words, home):
     assert words.read_text() == PHRASE
 
 
+def test_a_passphrase_is_changed(ask, store, home):
+    """
+    The new one opens the file, the old file stays beside it until forgotten; a wrong one changes nothing.
+    """
+    change = ("keys", "passphrase", store, "--new-passphrase-source")
+    code, changed = ask(*change, descriptor("first"))
+    assert (code, tuple(changed)) == (Exit.OK, schema.RESULTS["keys passphrase"])
+    assert changed["previous"] == str(store) + ".previous"
+    assert keystore.load_store(home / "root.keys.previous").open() == ROOT
+    assert ask("keys", "show", store)[1]["previous"] == changed["previous"]
+
+    before = store.read_bytes()
+    code, answer = ask(*change, descriptor("second"), "--passphrase-source", descriptor("frist"))
+    assert (code, answer["error"]["code"]) == (Exit.MISUSE, "wrong_passphrase")
+    assert store.read_bytes() == before
+    code, changed = ask(*change, descriptor("second"), "--passphrase-source", descriptor("first"), "--forget")
+    assert (code, changed["protected"], changed["previous"]) == (Exit.OK, True, None)
+    assert keystore.load_store(store).open("second") == ROOT
+    assert [path.name for path in home.iterdir()] == [store.name]
+
+
 def test_words_are_written_rehearsed_and_restored(ask, store, home):
     """
     The whole way, with the public key as what must come out.

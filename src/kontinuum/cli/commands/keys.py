@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kontinuum.keys.backup.roots import WrittenRoot
-    from kontinuum.keys.keystore import KeyStore
+    from kontinuum.keys.keystore import KeyStore, StoredSecret
 
 app = typer.Typer(
     help="The root of a cluster's keys: make one, back it up, rehearse, restore; and who can do what.",
@@ -125,6 +125,46 @@ def show(file: StoreArgument, _json: JsonOption = False) -> None:
         "before the last change": data["previous"] or "nothing",
     }
     state.output.result(data, fields(shown))
+
+
+@app.command("passphrase")
+def passphrase_(
+    file: StoreArgument,
+    unprotected: UnprotectedOption = False,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Do not keep the file that the old passphrase opens.")
+    ] = False,
+    passphrase_source: SourceOption = "auto",  # noqa: S107 -- a source
+    new_passphrase_source: Annotated[
+        str,
+        typer.Option(
+            "--new-passphrase-source", metavar="SOURCE", help="Of the new one: prompt, env:NAME or fd:NUMBER."
+        ),
+    ] = "prompt",  # noqa: S107 -- a source
+    _json: JsonOption = False,
+) -> None:
+    """Give a key store another passphrase. The file before the change stays beside it, unless --forget."""
+    from kontinuum.base.entropy import SystemEntropy
+    from kontinuum.cli.backups import protection
+    from kontinuum.keys.keystore import forget_previous, load_store, previous_of, replace_store
+
+    secret = _opened(load_store(file), passphrase_source)
+    how = protection(new_passphrase_source, unprotected=unprotected, option="--new-passphrase-source")
+    store = replace_store(file, secret, how, entropy=SystemEntropy())
+    if forget:
+        forget_previous(file)
+    previous = None if forget else str(previous_of(file))
+    data = {
+        "file": str(file),
+        "public": store.public.hex(),
+        "protected": store.protected,
+        "previous": previous,
+    }
+    state.output.result(
+        data, f"{file} has another passphrase" if store.protected else f"{file} is unprotected"
+    )
+    if previous is not None:
+        state.output.note(f"what the old passphrase opened is still in {previous}")
 
 
 @app.command("backup")
@@ -299,17 +339,22 @@ def _verify_free(path: Path) -> None:
 
 def _open_root(file: Path, source: str) -> "WrittenRoot":
     """The root in a key store."""
-    from kontinuum.cli.backups import passphrase
     from kontinuum.keys.backup.roots import ShortSeed
     from kontinuum.keys.derivation import RootSeed
     from kontinuum.keys.keystore import load_store
 
-    store = _root_only(load_store(file), file)
-    prompt, option = "Passphrase of the key store: ", "--passphrase-source"
-    secret = store.open(passphrase(source, prompt, option) if store.protected else None)
+    secret = _opened(_root_only(load_store(file), file), source)
     if isinstance(secret, RootSeed | ShortSeed):
         return secret
     raise AssertionError("the kind of a store was compared when it opened")
+
+
+def _opened(store: "KeyStore", source: str) -> "StoredSecret":
+    """The secret in a key store; a passphrase is asked for only if it has one."""
+    from kontinuum.cli.backups import passphrase
+
+    prompt, option = "Passphrase of the key store: ", "--passphrase-source"
+    return store.open(passphrase(source, prompt, option) if store.protected else None)
 
 
 def _root_only(store: "KeyStore", file: Path) -> "KeyStore":
