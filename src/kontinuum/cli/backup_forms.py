@@ -100,7 +100,8 @@ def write_backup(
             _verify_shares(shares, sizes, groups_needed, public)
             labelled = _labelled(shares, sizes)
             if form == "share-sheets":
-                pages = {each.name: _page(each.title, each.text, public, _SHARED) for each in labelled}
+                notes = _notes(sizes, groups_needed)
+                pages = {each.name: _page(each.title, each.text, public, notes) for each in labelled}
                 return _many(public, pages, ".svg", to)
             return _many(public, {each.name: f"# {each.title}\n{each.text}" for each in labelled}, ".txt", to)
     return _file(root, form, public, to, passphrase_source)
@@ -126,6 +127,15 @@ def _labelled(shares: Sequence[Sequence[str]], sizes: Sequence[Group]) -> list[_
             title = f"Group {number}, {title}" if len(sizes) > 1 else title.capitalize()
             labelled.append(_Share(title.lower().replace(",", "").replace(" ", "-"), title, text))
     return labelled
+
+
+def _notes(sizes: Sequence[Group], groups_needed: int) -> tuple[str, ...]:
+    """What the holder of a share is told; the only share there is says everything to whoever reads it."""
+    if len(sizes) == sizes[0].count == 1:
+        return _ALONE
+    if len(sizes) == 1:
+        return _SHARED
+    return (*_SHARED, f"It takes {groups_needed} of {len(sizes)} groups, each complete.")
 
 
 def _page(title: str, words: str, public: bytes, notes: tuple[str, ...]) -> str:

@@ -228,7 +228,16 @@ def test_sheets_hold_the_words(ask, store, home):
     page = (home / "root.svg").read_text()
     assert all(f">{word}</text>" in page for word in PHRASE.split())
     ask("keys", "backup", store, "--as", "share-sheets", "--group", "2of2", "--to", "sheets")
-    assert "Share 1 of 2, needs 2" in (home / "sheets" / "share-1-of-2-needs-2.svg").read_text()
+    page = (home / "sheets" / "share-1-of-2-needs-2.svg").read_text()
+    assert "Share 1 of 2, needs 2" in page
+    assert "alone gives nothing away" in page
+    ask("keys", "backup", store, "--as", "share-sheets", "--group", "1of1", "--to", "only")
+    page = (home / "only" / "share-1-of-1-needs-1.svg").read_text()
+    assert "alone gives nothing away" not in page
+    assert "owns every key" in page
+    groups = ("--group", "2of2", "--group", "2of3", "--groups-needed", "2")
+    written = ask("keys", "backup", store, "--as", "share-sheets", *groups, "--to", "groups")[1]
+    assert "It takes 2 of 2 groups" in (home / written["files"][0]).read_text()
 
 
 @pytest.mark.parametrize("form", ["age", "store"])
