@@ -58,7 +58,7 @@ class PeerAddress:
         if not found:
             raise AddressMisuseError(f"the address does not say whose it is: {_SHAPE}")
         try:
-            peer_id, addresses = PeerId.parse(who), _parse_addresses(where)
+            addresses, peer_id = _parse_addresses(where), PeerId.parse(who)
         except PeerError as error:
             raise AddressMisuseError(str(error)) from None
         if peer_id.libp2p != who:

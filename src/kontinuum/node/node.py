@@ -273,8 +273,8 @@ class Node(OptionalRooms, CallMethods, DhtMethods, HandlerMethods, PubSubMethods
         if isinstance(peer, str) and peer.lstrip().startswith("/"):
             return await self.libp2p.connect(peer)
         peer_id = self._identify(peer)
-        if address is None and (libp2p := self._only_libp2p(peer_id)) is not None:
-            return libp2p.info(peer_id)
+        if address is None and self._is_foreign(peer_id):
+            return self._info(peer_id)
         if address is None:
             await self._reach(peer_id, patient=False)
         else:
@@ -355,7 +355,7 @@ class Node(OptionalRooms, CallMethods, DhtMethods, HandlerMethods, PubSubMethods
 
     async def _reach(self, peer_id: PeerId, *, patient: bool) -> Connection:
         """The connection with a peer; the DHT says where it is when we do not know, or no longer."""
-        if self._only_libp2p(peer_id) is not None and self._neighbours.store.get(peer_id) is None:
+        if self._is_foreign(peer_id):
             raise ForeignPeerError(peer_id)
         try:
             return await self._neighbours.connection(peer_id, patient=patient)
@@ -372,6 +372,10 @@ class Node(OptionalRooms, CallMethods, DhtMethods, HandlerMethods, PubSubMethods
     def _only_libp2p(self, peer_id: PeerId) -> NodeLibp2p | None:
         """Our libp2p side, if that is how the peer is connected."""
         return self._libp2p if self._libp2p is not None and self._libp2p.serves(peer_id) else None
+
+    def _is_foreign(self, peer_id: PeerId) -> bool:
+        """The peer is connected by libp2p, and nothing says that it speaks our own protocol."""
+        return self._only_libp2p(peer_id) is not None and self._neighbours.store.get(peer_id) is None
 
     def _info(self, peer_id: PeerId) -> PeerInfo:
         libp2p = self._only_libp2p(peer_id)
