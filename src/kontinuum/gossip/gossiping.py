@@ -155,8 +155,12 @@ class Gossiping:
                 self._announce_missed(peer, told, now)
         for name, ids in parts.mcache.gossip_ids().items():
             topic = parts.topics.by_name.get(name)
-            if topic is not None:
-                self._announce_topic(topic, ids, told, now)
+            if topic is None:
+                continue
+            # v1.1, "Flood Publishing": who only publishes has sent it to everybody already.
+            pushed = topic.mesh if topic.mesh is not None or parts.params.flood_publish else topic.fanout
+            if pushed is not None:
+                self._announce_topic(topic, pushed, ids, told, now)
 
     def _judge(self, now: float) -> None:
         parts, params = self._parts, self._parts.params
@@ -195,10 +199,16 @@ class Gossiping:
             for name, ids in topics.items():
                 self._tell(peer, _Announcement(name, ids), told, now)
 
-    def _announce_topic(self, topic: Topic, ids: list[bytes], told: dict[Peer, int], now: float) -> None:
-        """Announce a topic's messages to some of those who do not get them anyway."""
+    def _announce_topic(
+        self,
+        topic: Topic,
+        pushed: Mapping[Peer, None],
+        ids: list[bytes],
+        told: dict[Peer, int],
+        now: float,
+    ) -> None:
+        """Announce a topic's messages to some of those to whom they are not pushed."""
         parts, params = self._parts, self._parts.params
-        pushed = topic.mesh if topic.mesh is not None else topic.fanout or {}
         lazy = [
             peer
             for peer in topic.peers

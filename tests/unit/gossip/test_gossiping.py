@@ -78,6 +78,24 @@ def test_gossip_goes_to_a_share_of_many():
     assert len(told) == 80 // 4
 
 
+@pytest.mark.parametrize("flood_publish", [True, False])
+def test_who_only_publishes_announces_unless_he_has_sent_it_to_all(flood_publish):
+    """
+    v1.1, "Flood Publishing"; and nothing of a topic that we have left.
+    """
+    bench = Bench(params=GossipParams(flood_publish=flood_publish))
+    for number in range(1, 13):
+        bench.connect(number, topics=(TOPIC, "hall"))
+    bench.give(ev.Publish("hall", b"x", 1))
+    bench.say(1, bench.message())
+    bench.give(ev.Unsubscribe(TOPIC))
+    bench.hush()
+    bench.run(1)
+
+    told = [topic for number in range(1, 13) for topic, _ in bench.heard(number).ihave]
+    assert told == ([] if flood_publish else ["hall"] * 6)
+
+
 def test_nobody_gossips_with_a_peer_below_the_threshold():
     """
     In neither direction.
