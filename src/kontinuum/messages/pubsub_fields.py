@@ -37,6 +37,7 @@ SEQNO_START = bytes([SEQNO, PUBSUB_SEQNO_BYTES])
 SIGNATURE_START = bytes([SIGNATURE, SIGNATURE_BYTES])
 SIGNATURE_FIELD_BYTES = len(SIGNATURE_START) + SIGNATURE_BYTES
 DATA_AT = 2 + PUBSUB_AUTHOR_BYTES
+"""Bytes in front of ``data`` in a message in canonical form: the field ``from``."""
 MESSAGE_FIELDS = 6
 """What a message in canonical form counts for: itself, and what is in it."""
 
