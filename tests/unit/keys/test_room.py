@@ -44,6 +44,23 @@ def test_a_flood_ends(family):
     assert len(family.chain) <= 40
 
 
+def test_a_refused_flood_does_not_make_us_work(family, monkeypatch):
+    """
+    Looking for what can make way happens once after something died, not for each statement without room.
+    """
+    family.author(family.steward.branch).revoke(path("/0.0/1.0"), Scope.BRANCH, later(1))
+    looked = []
+    monkeypatch.setattr(
+        "kontinuum.keys.chain.without_the_dead",
+        lambda *arguments: looked.append(1) or room.without_the_dead(*arguments),
+    )
+
+    for _ in range(5):
+        flood(family, family.laptop)
+
+    assert len(looked) == 1
+
+
 def test_others_keep_their_share(family):
     """
     The steward's subtree is flooded; the server, elsewhere, rekeys as if nothing was, and so does the root.

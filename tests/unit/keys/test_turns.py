@@ -6,7 +6,7 @@ from helpers.keys import Family, forged, later, path
 from kontinuum.keys.bodies import Scope, Unknown
 from kontinuum.keys.chain import Chain
 from kontinuum.keys.turns import in_turns
-from kontinuum.keys.verdicts import Status, branch_verdict
+from kontinuum.keys.verdicts import Status, branch_verdict, epoch_verdict
 
 
 @pytest.fixture
@@ -34,6 +34,22 @@ def test_the_root_comes_first_and_everybody_has_a_turn(flooded):
     assert flooded.moved in piece
     assert not sleeper.merge(piece).missing
     assert branch_verdict(sleeper.registers, path("/0.0/0.0")).status == Status.REVOKED
+
+
+def test_a_steward_that_floods_does_not_keep_his_sibling_back():
+    """
+    Each place right below the root has its turn, even beside one of the same rank.
+    """
+    family = Family()
+    birth = family.steward.statements[0].id
+    for number in range(40):
+        body = Unknown(99, bytes([0x18, 24 + number]))
+        family.chain.add(
+            forged(family.chain, family.steward.branch.key, birth, body, previous=(), sequence=0)
+        )
+    moved = family.author(family.server.branch).rekey(later(1)).statement
+
+    assert moved in family.chain.missing_since(Family().chain.heads(), statements_max=2)
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 100])
@@ -75,12 +91,18 @@ def test_what_is_out_of_use_comes_last_among_its_own(flooded):
 
 def test_many_repetitions_do_not_slow_answers_down():
     """
-    A thief repeats himself; a question that was answered is not worked out again before something is said.
+    A thief repeats himself; what was answered is not worked out again before something is said, and questions
+    about what does not exist leave nothing behind.
     """
     family = Family()
     registers = family.chain.registers
     first = branch_verdict(registers, path("/0.0/0.0"))
 
     assert branch_verdict(registers, path("/0.0/0.0")) is first
+    kept = len(registers.judged)
+    for number in range(50):
+        assert branch_verdict(registers, path(f"/{number}.7")).status == Status.UNBORN
+        assert epoch_verdict(registers, path("/1.0"), 1 + number).status == Status.UNBORN
+    assert len(registers.judged) <= kept + 1
     family.author(family.laptop.branch).rekey(later(1))
     assert branch_verdict(registers, path("/0.0/0.0")) is not first

@@ -149,6 +149,16 @@ def test_a_place_that_was_removed_is_not_given_again(family):
     assert [birth.path.steps[-1].child for birth in former] == [1, 2]
 
 
+def test_a_removal_is_for_good_whatever_else_was_said(family):
+    """
+    The root revoked the branch as well, and its word is the one that decides; the place is gone all the same.
+    """
+    family.author(family.steward.branch).revoke(LAPTOP, Scope.PLACE, later(1))
+    family.author(family.root).revoke(LAPTOP, Scope.BRANCH, later(2))
+
+    assert way_back(family.chain, LAPTOP, 0).way == Way.START_ANEW
+
+
 def test_the_root_went_elsewhere(family):
     """
     It follows, if its owner says so.
