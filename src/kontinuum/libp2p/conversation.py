@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from kontinuum.base.errors import KontinuumError, PeerError
+from kontinuum.libp2p.codes import StreamCode
 from kontinuum.libp2p.errors import NegotiationError, PeerSilentError
 from kontinuum.libp2p.multistream import Dialler, Listener
 
@@ -28,15 +29,6 @@ their turn."""
 
 NEGOTIATION_TIMEOUT_S = 10.0
 """Seconds within which both must have agreed on a protocol. go-libp2p: 10. Then the stream is reset."""
-
-CODE_NEGOTIATION_FAILED = 0x1001
-"""go-libp2p core/network: no protocol was agreed on."""
-
-CODE_RESOURCE_LIMIT = 0x1002
-"""go-libp2p core/network: too many streams."""
-
-CODE_PROTOCOL_VIOLATION = 0x1004
-"""go-libp2p core/network: the peer broke the protocol."""
 
 
 class Timer(Protocol):
@@ -214,7 +206,7 @@ class Conversation:
             try:
                 self._on_data(data)
             except PeerError as error:
-                self.abort(CODE_NEGOTIATION_FAILED if early else CODE_PROTOCOL_VIOLATION, error)
+                self.abort(StreamCode.NEGOTIATION_FAILED if early else StreamCode.PROTOCOL_VIOLATION, error)
 
     def on_room(self, _stream: RawStream) -> None:
         """There is room to send again."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kontinuum.base.errors import PeerError
-from kontinuum.libp2p.conversation import CODE_PROTOCOL_VIOLATION, Conversation, Talk
+from kontinuum.libp2p.conversation import Conversation, Talk
 from kontinuum.libp2p.identify import Identity, IdentityReader
 from kontinuum.wire.errors import MalformedError
 
@@ -43,9 +43,9 @@ class Teller(Talk):
         conversation.finish()
         conversation.set_deadline(IDENTIFY_TIMEOUT_S)
 
-    def on_data(self, conversation: Conversation, data: bytes) -> None:
+    def on_data(self, _conversation: Conversation, data: bytes) -> None:
         """There is nothing to be said to us."""
-        conversation.abort(CODE_PROTOCOL_VIOLATION, MalformedError(f"{len(data)} bytes where none are due"))
+        raise MalformedError(f"{len(data)} bytes where none are due")
 
 
 class Hearer(Talk):

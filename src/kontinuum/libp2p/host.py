@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from kontinuum.base.errors import KontinuumError, PeerError
 from kontinuum.base.log import RoomLogger
 from kontinuum.identity import BadAddressError, Multiaddr, PeerId
+from kontinuum.libp2p.codes import StreamCode
 from kontinuum.libp2p.connections import Connections
-from kontinuum.libp2p.conversation import CODE_RESOURCE_LIMIT, Conversation, Talk
+from kontinuum.libp2p.conversation import Conversation, Talk
 from kontinuum.libp2p.errors import NotConnectedError
 from kontinuum.libp2p.exchange import IDENTIFY, PUSH, Hearer, Teller
 from kontinuum.libp2p.identify import Identity, encode_identity
@@ -121,7 +122,7 @@ class Host:
     def on_connection(self, connection: Connection) -> None:
         """A peer is connected: ask who it is."""
         if not self.connections.add(connection):
-            connection.close(CODE_RESOURCE_LIMIT, "too many connections with one peer")
+            connection.close(StreamCode.RESOURCE_LIMIT, "too many connections with one peer")
             return
         self.peers.setdefault(connection.peer_id, Peer(connection.peer_id))
         self._converse(
@@ -142,8 +143,8 @@ class Host:
         """A peer opened a stream: answer at once, which it needs within its first round trip."""
         peer = self.peers.get(connection.peer_id)
         if peer is None or peer.streams >= STREAMS_PER_PEER_MAX:
-            stream.reset(CODE_RESOURCE_LIMIT)
-            stream.stop(CODE_RESOURCE_LIMIT)
+            stream.reset(StreamCode.RESOURCE_LIMIT)
+            stream.stop(StreamCode.RESOURCE_LIMIT)
             return
         peer.streams += 1
         Conversation.answer(self._shell, stream, self._talks).when_over(peer.on_stream_over)

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kontinuum.libp2p.conversation import CODE_RESOURCE_LIMIT, Conversation, Talk
+from kontinuum.libp2p.codes import StreamCode
+from kontinuum.libp2p.conversation import Conversation, Talk
 from kontinuum.libp2p.errors import PingError
 from kontinuum.transport.stream import SEND_HIGH_WATER_BYTES
 
@@ -54,7 +55,7 @@ class PingAnswer(Talk):
     def on_agreed(self, conversation: Conversation) -> None:
         """Count it; a peer has few of them."""
         if self._answering[conversation.peer_id] >= ANSWERS_PER_PEER_MAX:
-            conversation.abort(CODE_RESOURCE_LIMIT)
+            conversation.abort(StreamCode.RESOURCE_LIMIT)
             return
         self._answering[conversation.peer_id] += 1
         self._counted = True

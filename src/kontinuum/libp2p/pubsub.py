@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from kontinuum.libp2p.codes import StreamCode
 from kontinuum.libp2p.conversation import Conversation, Talk
 from kontinuum.libp2p.errors import UnsupportedProtocolError
 from kontinuum.libp2p.frames import FrameReader, frame
@@ -39,9 +40,6 @@ if TYPE_CHECKING:
     from kontinuum.identity import PeerId
     from kontinuum.libp2p.conversation import Shell, Timer
     from kontinuum.transport import Connection, RawStream
-
-CODE_CANCELLED = 0
-"""go-libp2p core/network: no error, it is not wanted any more."""
 
 
 class Router(Protocol):
@@ -262,9 +260,9 @@ class Pubsub:
                 case End(conversation):
                     conversation.finish()
                     if conversation.is_agreed:  # rust-libp2p drops a stream that is refused before.
-                        conversation.refuse(CODE_CANCELLED)
+                        conversation.refuse(StreamCode.CANCELLED)
                 case Abandon(conversation):
-                    conversation.abort(CODE_CANCELLED)
+                    conversation.abort(StreamCode.CANCELLED)
         self._arm()
 
     def _open(self, peer_id: PeerId, protocol: str) -> None:

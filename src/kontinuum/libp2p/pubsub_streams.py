@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
 from kontinuum.identity import PeerId
+from kontinuum.libp2p.codes import StreamCode
 
 PUBSUB_PROTOCOLS = ("/meshsub/1.2.0", "/meshsub/1.1.0", "/meshsub/1.0.0", "/floodsub/1.0.0")
 """What we speak, the best first."""
@@ -49,12 +50,6 @@ VIOLATIONS_MAX = 3
 RETURN_S = 10.0
 """Seconds until a peer that was given up, for it did not read, is spoken to again. Our choice, as between our
 own nodes."""
-
-CODE_PROTOCOL_VIOLATION = 0x1004
-"""go-libp2p core/network: the peer broke the protocol."""
-
-CODE_SUPPLANTED = 0x1005
-"""go-libp2p core/network: another stream has taken its place."""
 
 S = TypeVar("S")
 """A stream; the shell knows what it is."""
@@ -262,10 +257,10 @@ class PubsubStreams(Generic[S]):
         """The peer has opened a stream for a pubsub protocol."""
         peer = self._peers.setdefault(peer_id, _Peer())
         if peer.is_barred:
-            return [Refuse(stream, CODE_PROTOCOL_VIOLATION)]
+            return [Refuse(stream, StreamCode.PROTOCOL_VIOLATION)]
         effects: list[Effect[S]] = []
         if peer.inbound is not None:
-            effects.append(Refuse(peer.inbound, CODE_SUPPLANTED))
+            effects.append(Refuse(peer.inbound, StreamCode.SUPPLANTED))
         came_again, peer.had_inbound = peer.had_inbound, True
         peer.inbound, peer.is_read = stream, False
         if not peer.protocols:
@@ -285,7 +280,7 @@ class PubsubStreams(Generic[S]):
 
     def on_violation(self, peer_id: PeerId, stream: S) -> list[Effect[S]]:
         """What comes on the peer's stream is no RPC in a frame."""
-        effects: list[Effect[S]] = [Refuse(stream, CODE_PROTOCOL_VIOLATION)]
+        effects: list[Effect[S]] = [Refuse(stream, StreamCode.PROTOCOL_VIOLATION)]
         peer = self._peers.get(peer_id)
         if peer is None or peer.inbound is not stream:
             return effects

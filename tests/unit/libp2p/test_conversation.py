@@ -4,9 +4,8 @@ import pytest
 
 from helpers.identities import ALICE
 from helpers.libp2p_streams import FakeConnection, FakeShell, FakeStream
+from kontinuum.libp2p.codes import StreamCode
 from kontinuum.libp2p.conversation import (
-    CODE_NEGOTIATION_FAILED,
-    CODE_PROTOCOL_VIOLATION,
     NEGOTIATION_TIMEOUT_S,
     PIECE_BYTES_MAX,
     Conversation,
@@ -107,7 +106,10 @@ class TestAnswering:
         assert stream.is_untouched
         stream.says(b"\x04xyz!")
 
-        assert (stream.reset_with, stream.stopped_with) == (CODE_NEGOTIATION_FAILED, CODE_NEGOTIATION_FAILED)
+        assert (stream.reset_with, stream.stopped_with) == (
+            StreamCode.NEGOTIATION_FAILED,
+            StreamCode.NEGOTIATION_FAILED,
+        )
         assert talk.agreed == 0
         assert shell.pending() == 0
 
@@ -174,7 +176,7 @@ class TestBeginning:
 
         assert isinstance(talk.ends[0], UnsupportedProtocolError)
         assert not conversation.is_agreed
-        assert stream.reset_with == CODE_NEGOTIATION_FAILED
+        assert stream.reset_with == StreamCode.NEGOTIATION_FAILED
 
     @pytest.mark.parametrize(
         ("happens", "error"),
@@ -251,7 +253,10 @@ class TestTalking:
 
         assert talk.said == [b"good"]
         assert isinstance(talk.ends[0], MalformedError)
-        assert (stream.reset_with, stream.stopped_with) == (CODE_PROTOCOL_VIOLATION, CODE_PROTOCOL_VIOLATION)
+        assert (stream.reset_with, stream.stopped_with) == (
+            StreamCode.PROTOCOL_VIOLATION,
+            StreamCode.PROTOCOL_VIOLATION,
+        )
 
     def test_a_refused_half_says_nothing_more(self, shell, connection):
         """

@@ -9,8 +9,8 @@ from helpers.libp2p_streams import FakeConnection, FakeRouter, FakeShell, FakeSt
 from kontinuum.base.entropy import SystemEntropy
 from kontinuum.base.errors import UnavailableError
 from kontinuum.identity import Multiaddr
+from kontinuum.libp2p.codes import StreamCode
 from kontinuum.libp2p.connections import PER_PEER_MAX
-from kontinuum.libp2p.conversation import CODE_PROTOCOL_VIOLATION, CODE_RESOURCE_LIMIT
 from kontinuum.libp2p.errors import NotConnectedError
 from kontinuum.libp2p.exchange import IDENTIFY, IDENTIFY_TIMEOUT_S, PUSH
 from kontinuum.libp2p.frames import frame
@@ -220,7 +220,7 @@ class TestIdentify:
         """
         stream = scene.opens(scene.connects())
         stream.proposes(IDENTIFY, b"what?")
-        assert stream.stopped_with == CODE_PROTOCOL_VIOLATION
+        assert stream.stopped_with == StreamCode.PROTOCOL_VIOLATION
 
 
 class TestPush:
@@ -266,11 +266,11 @@ class TestStreams:
         """
         connection = scene.connects()
         streams = [scene.opens(connection) for _ in range(STREAMS_PER_PEER_MAX)]
-        assert scene.opens(connection).reset_with == CODE_RESOURCE_LIMIT
+        assert scene.opens(connection).reset_with == StreamCode.RESOURCE_LIMIT
         assert scene.opens(scene.connects(ALICE.peer_id)).reset_with is None
         streams[0].gives_up()
         assert scene.opens(connection).reset_with is None
-        assert scene.opens(connection).stopped_with == CODE_RESOURCE_LIMIT
+        assert scene.opens(connection).stopped_with == StreamCode.RESOURCE_LIMIT
         connection.is_lost()
         assert scene.host.peers[PEER].streams == 0
 
@@ -289,7 +289,7 @@ class TestStreams:
         for _ in range(PER_PEER_MAX):
             scene.connects()
         asked = len(scene.shell.streams)
-        assert scene.connects().closed_with == CODE_RESOURCE_LIMIT
+        assert scene.connects().closed_with == StreamCode.RESOURCE_LIMIT
         assert len(scene.shell.streams) == asked
 
     def test_a_stream_of_a_connection_that_was_refused(self, scene):
@@ -297,7 +297,7 @@ class TestStreams:
         Or of one that is over already: it is reset.
         """
         connection = FakeConnection(PEER)
-        assert scene.opens(connection).reset_with == CODE_RESOURCE_LIMIT
+        assert scene.opens(connection).reset_with == StreamCode.RESOURCE_LIMIT
 
     def test_the_last_connection_takes_all_along(self, scene):
         """

@@ -6,7 +6,8 @@ import pytest
 
 from helpers.identities import ALICE
 from helpers.libp2p_streams import FakeConnection, FakeShell, FakeStream
-from kontinuum.libp2p.conversation import CODE_PROTOCOL_VIOLATION, CODE_RESOURCE_LIMIT, Conversation
+from kontinuum.libp2p.codes import StreamCode
+from kontinuum.libp2p.conversation import Conversation
 from kontinuum.libp2p.errors import PeerSilentError, PingError, UnsupportedProtocolError
 from kontinuum.libp2p.ping import (
     ANSWERS_PER_PEER_MAX,
@@ -60,7 +61,7 @@ class TestAnswer:
         """
         peer = Answering()
         streams = [peer.stream() for _ in range(ANSWERS_PER_PEER_MAX)]
-        assert peer.stream().reset_with == CODE_RESOURCE_LIMIT
+        assert peer.stream().reset_with == StreamCode.RESOURCE_LIMIT
         streams[0].ends()
         streams[1].gives_up()
         again = [peer.stream() for _ in range(ANSWERS_PER_PEER_MAX)]
@@ -156,4 +157,4 @@ class TestRequest:
         """
         ping = Asking()
         ping.stream.agrees(PING, b"x")
-        assert ping.stream.reset_with == CODE_PROTOCOL_VIOLATION
+        assert ping.stream.reset_with == StreamCode.PROTOCOL_VIOLATION

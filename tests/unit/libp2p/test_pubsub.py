@@ -9,13 +9,12 @@ import pytest
 from helpers.identities import ALICE
 from helpers.libp2p_streams import HELLO, FakeConnection, FakeRouter, FakeShell, FakeStream
 from kontinuum.base.errors import UnavailableError
+from kontinuum.libp2p.codes import StreamCode
 from kontinuum.libp2p.conversation import NEGOTIATION_TIMEOUT_S, Conversation
 from kontinuum.libp2p.frames import frame
 from kontinuum.libp2p.multistream import HEADER_LINE, line
 from kontinuum.libp2p.pubsub import Pubsub
 from kontinuum.libp2p.pubsub_streams import (
-    CODE_PROTOCOL_VIOLATION,
-    CODE_SUPPLANTED,
     GREETING_PAUSE_S,
     PUBSUB_PROTOCOLS,
     REOPEN_FIRST_S,
@@ -242,7 +241,7 @@ class TestThePeersStream:
         second = scene.opens(data=frame(b"new"))
         first.says(frame(b"old"))
 
-        assert first.stopped_with == CODE_SUPPLANTED
+        assert first.stopped_with == StreamCode.SUPPLANTED
         assert not first.finished
         assert first.reset_with is None
         assert scene.router.rpcs == [b"new"]
@@ -283,7 +282,7 @@ class TestThePeersStream:
         theirs.says(frame(b"last") + frame(bytes(PUBSUB_RPC_BYTES_MAX + 1))[:4])
 
         assert scene.router.rpcs[1:] == [b"last"]
-        assert theirs.stopped_with == CODE_PROTOCOL_VIOLATION
+        assert theirs.stopped_with == StreamCode.PROTOCOL_VIOLATION
         assert not theirs.finished
         assert theirs.reset_with is None
         assert scene.router.lefts == []
@@ -300,7 +299,7 @@ class TestThePeersStream:
             scene.shell.advance(10)
         assert scene.router.lefts == [MESH]
         assert scene.shell.streams[0].finished
-        assert theirs.stopped_with == CODE_PROTOCOL_VIOLATION
+        assert theirs.stopped_with == StreamCode.PROTOCOL_VIOLATION
         scene.pubsub.use_protocols(PEER, {MESH})
         scene.shell.advance(100)
         assert len(scene.shell.streams) == 1

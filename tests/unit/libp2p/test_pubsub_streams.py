@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from helpers.identities import ALICE, BOB
+from kontinuum.libp2p.codes import StreamCode
 from kontinuum.libp2p.pubsub_streams import (
-    CODE_PROTOCOL_VIOLATION,
-    CODE_SUPPLANTED,
     GREETING_PAUSE_S,
     PUBSUB_PROTOCOLS,
     REOPEN_FIRST_S,
@@ -173,7 +172,7 @@ class TestThePeersStream:
         streams = joined()
         effects = streams.on_inbound(PEER, "second", MESH, LATER)
 
-        assert effects[0] == Refuse("in", CODE_SUPPLANTED)
+        assert effects[0] == Refuse("in", StreamCode.SUPPLANTED)
         assert effects[-1] == Read(PEER, "second")
         assert Release("in") not in effects
 
@@ -220,7 +219,7 @@ class TestThePeersStream:
         As other implementations do: the stream goes, the connection stays.
         """
         streams = joined()
-        assert streams.on_violation(PEER, "in") == [Refuse("in", CODE_PROTOCOL_VIOLATION)]
+        assert streams.on_violation(PEER, "in") == [Refuse("in", StreamCode.PROTOCOL_VIOLATION)]
         assert streams.is_joined(PEER)
         assert Read(PEER, "second") in streams.on_inbound(PEER, "second", MESH, LATER)
 
@@ -233,8 +232,10 @@ class TestThePeersStream:
             assert streams.is_joined(PEER)
             streams.on_inbound(PEER, number, MESH, LATER)
             effects = streams.on_violation(PEER, number)
-        assert effects == [Refuse(number, CODE_PROTOCOL_VIOLATION), End("out"), Left(PEER)]
-        assert streams.on_inbound(PEER, "more", MESH, LATER) == [Refuse("more", CODE_PROTOCOL_VIOLATION)]
+        assert effects == [Refuse(number, StreamCode.PROTOCOL_VIOLATION), End("out"), Left(PEER)]
+        assert streams.on_inbound(PEER, "more", MESH, LATER) == [
+            Refuse("more", StreamCode.PROTOCOL_VIOLATION)
+        ]
         assert streams.on_protocols(PEER, {MESH}, LATER) == []
         assert streams.next_deadline() is None
 
@@ -248,7 +249,7 @@ class TestThePeersStream:
         streams = joined()
         streams.on_inbound(PEER, "second", MESH, LATER)
         for _ in range(VIOLATIONS_MAX):
-            assert streams.on_violation(PEER, "in") == [Refuse("in", CODE_PROTOCOL_VIOLATION)]
+            assert streams.on_violation(PEER, "in") == [Refuse("in", StreamCode.PROTOCOL_VIOLATION)]
         assert streams.is_joined(PEER)
 
 
@@ -400,7 +401,7 @@ class Anything(RuleBasedStateMachine):
                     assert self.joined
                     self.joined = False
                 case Refuse(stream, code):
-                    if code == CODE_SUPPLANTED:
+                    if code == StreamCode.SUPPLANTED:
                         assert stream != self.theirs[-1], "the stream in use is refused for a reason only"
                     else:
                         assert stream == violation_of or self.streams._peers[PEER].is_barred
