@@ -13,7 +13,7 @@ Pure:     no I/O, clock or randomness.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, TypeAlias
 
 from kontinuum.messages.pubsub_fields import control_field
@@ -94,7 +94,7 @@ class Outbox:
         self.stalled_since: float | None = None
         """Since when something has been waiting and nothing was sent."""
         self._subscriptions: deque[bytes] = deque()
-        self._control: deque[bytes] = deque()
+        self._control: OrderedDict[bytes, None] = OrderedDict()
         self._control_bytes = 0
         self._rpc_bytes = rpc_bytes
         self._bytes_max = bytes_max
@@ -113,16 +113,20 @@ class Outbox:
 
     def put_subscription(self, field: bytes) -> None:
         """Tell it before all else."""
-        self._put_control(self._subscriptions, field)
+        if self._has_control_room(field):
+            self._subscriptions.append(field)
 
     def put_control(self, part: bytes) -> None:
-        """Tell it next; in the order of the calls."""
-        self._put_control(self._control, part)
+        """Tell it next; in the order of the calls, and the same thing once."""
+        if part in self._control:
+            self._control.move_to_end(part)
+        elif self._has_control_room(part):
+            self._control[part] = None
 
     def withdraw_control(self, part: bytes) -> None:
         """Do not tell it, if it still waits."""
         if part in self._control:
-            self._control.remove(part)
+            del self._control[part]
             self._control_bytes -= len(part)
 
     def put_own(self, item: Item) -> None:
@@ -157,13 +161,13 @@ class Outbox:
         if self.bytes > self._bytes_max:
             self.shrink()
 
-    def _put_control(self, queue: deque[bytes], part: bytes) -> None:
+    def _has_control_room(self, part: bytes) -> bool:
         if self._control_bytes + len(part) > CONTROL_BYTES_MAX:
             self.is_overflown = True
             self._counters.dropped_control += 1
-            return
-        queue.append(part)
+            return False
         self._control_bytes += len(part)
+        return True
 
     def _missed(self, item: Item) -> None:
         message_id = item[2]
@@ -226,12 +230,17 @@ class Outbox:
 
     def _take_control(self, fields: list[bytes], parts: list[bytes]) -> int:
         size = 0
-        for queue, taken in ((self._subscriptions, fields), (self._control, parts)):
-            while queue and (not size or size + len(queue[0]) <= self._rpc_bytes):
-                taken.append(queue.popleft())
-                size += len(taken[-1])
-            if queue:
+        subscriptions, control = self._subscriptions, self._control
+        while subscriptions and (not size or size + len(subscriptions[0]) <= self._rpc_bytes):
+            fields.append(subscriptions.popleft())
+            size += len(fields[-1])
+        while control and not subscriptions:
+            part = next(iter(control))
+            if size and size + len(part) > self._rpc_bytes:
                 break
+            del control[part]
+            parts.append(part)
+            size += len(part)
         self._control_bytes -= size
         return size
 

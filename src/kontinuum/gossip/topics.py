@@ -12,6 +12,7 @@ Pure:     no I/O, clock or randomness.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from kontinuum.gossip.errors import BadTopicError, TooManyTopicsError
@@ -30,6 +31,10 @@ them loses one, unless it is the peer itself that wants one more."""
 
 FOREIGN_SUBSCRIPTIONS_MAX = 500_000
 """Subscriptions in those topics. Our choice: some 100 MB. Beyond it only peers with few topics get more."""
+
+MAKE_ROOM_LOOKS_MAX = 100
+"""Topics of the greediest peer that are looked at for one to take away. Our choice: two that share thousands
+must not make each subscription of a third cost a look at all of them."""
 
 FAIR_TOPICS = 100
 """Topics that a peer always has room for. Our choice."""
@@ -205,7 +210,7 @@ class Topics:
         greediest = max(self._greedy, key=lambda peer: len(peer.topics), default=None)
         if greediest is None:
             return False
-        for topic in reversed(greediest.topics.values()):
+        for topic in islice(reversed(greediest.topics.values()), MAKE_ROOM_LOOKS_MAX):
             if not topic.is_ours and len(topic.peers) == 1:
                 self.unsubscribe(greediest, topic)
                 return True

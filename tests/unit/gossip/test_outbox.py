@@ -176,15 +176,33 @@ def test_control_messages_are_bounded_and_their_loss_is_told():
     Then the peer believes something that is not so.
     """
     queues = box(room_bytes=0)
-    part = prune_part("t" * 200)
-    for _ in range(CONTROL_BYTES_MAX // len(part)):
+    parts = [prune_part(f"{number:0200}") for number in range(CONTROL_BYTES_MAX // 200)]
+    fits = CONTROL_BYTES_MAX // len(parts[0])
+    for part in parts[:fits]:
         queues.put_control(part)
     assert not queues.is_overflown
 
-    queues.put_control(part)
+    queues.put_control(parts[fits])
 
     assert queues.is_overflown
-    assert len(queues) == CONTROL_BYTES_MAX // len(part)
+    assert len(queues) == fits
+
+
+def test_the_same_control_message_waits_once():
+    """
+    As the last one said, so that the order of what remains is true; also when it waits in a full queue.
+    """
+    queues = box(room_bytes=0)
+    for part in (graft_part("room"), prune_part("room"), graft_part("room")):
+        queues.put_control(part)
+    assert len(queues) == 2
+    queues.withdraw_control(prune_part("room"))
+    queues.room_bytes = 1000
+    (rpc,) = queues.flush(0.0)
+
+    assert decode(rpc).graft == ("room",)
+    assert decode(rpc).prune == ()
+    assert queues._control_bytes == 0
 
 
 def test_ids_of_dropped_messages_are_bounded():

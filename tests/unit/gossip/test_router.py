@@ -120,9 +120,8 @@ def test_who_lost_a_control_message_is_of_no_use():
     bench = Bench()
     bench.connect(1, room_bytes=0)
     box = bench.router._parts.peers[peer_id(1)].outbox
-    part = prune_part("t" * 250)
-    for _ in range(CONTROL_BYTES_MAX // len(part)):
-        box.put_control(part)
+    for number in range(CONTROL_BYTES_MAX // len(prune_part("t" * 250))):
+        box.put_control(prune_part(f"{number:0250}"))
     bench.give(ev.Subscribe("a" * 250), ev.Subscribe("b" * 250))
 
     assert ev.Disconnect(peer_id(1), ev.DisconnectReason.STALLED) in bench.effects

@@ -184,3 +184,21 @@ def test_the_books_are_right_when_interest_comes_and_goes():
     assert (topics._foreign, topics._foreign_subscriptions) == (0, 0)
     topics.leave(topic)
     assert (topics._foreign, topics._foreign_subscriptions) == (1, 7)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_look_for_room_is_short(monkeypatch):
+    """
+    Two that share all their topics do not make the subscriptions of a third expensive: only the last few
+    topics of the greediest are looked at.
+    """
+    monkeypatch.setattr(rules, "MAKE_ROOM_LOOKS_MAX", 3)
+    topics, alice, bob, carol = Topics(), peer(1), peer(2), peer(3)
+    for number in range(20):
+        topics.subscribe(alice, f"a{number}")
+    for number in range(10):
+        topics.subscribe(carol, f"c{number}")
+    for number in range(17, 20):
+        topics.subscribe(bob, f"a{number}")
+
+    assert topics.subscribe(peer(4), "one more") is None
