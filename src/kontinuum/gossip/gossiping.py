@@ -78,6 +78,7 @@ class Gossiping:
     def _lacking(self, ihaves: Sequence[IHave]) -> dict[bytes, None]:
         parts = self._parts
         known, joined = parts.seen.known, parts.topics.joined
+        is_replay = parts.seen.is_replay
         local = parts.local.multihash
         size = len(local)
         wanted: dict[bytes, None] = {}
@@ -87,7 +88,9 @@ class Gossiping:
             limit = parts.params.max_ihave_length
             parts.counters.flooded += max(0, len(ids) - limit)
             for message_id in ids[:limit]:
-                if message_id not in known and message_id[:size] != local:
+                author = message_id[:size]
+                # A replay would be dropped when it comes, and break the promise of an honest peer.
+                if message_id not in known and author != local and not is_replay(author, message_id[size:]):
                     wanted[message_id] = None
         return wanted
 

@@ -44,6 +44,13 @@ class Promises:
         """The message is here."""
         self._open.pop(message_id, None)
 
+    def forgive(self, message_id: bytes, peer: Peer) -> None:
+        """The peer brought it, and we could not take it: that is no fault of its own."""
+        if (peers := self._open.get(message_id)) is not None:
+            peers.pop(peer, None)
+            if not peers:
+                del self._open[message_id]
+
     def broken(self, now: float) -> list[Peer]:
         """Whose time is over, once for each promise; they are told once."""
         out: list[Peer] = []

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kontinuum.gossip.peers import Peer
     from kontinuum.gossip.signing import Author
     from kontinuum.gossip.topics import Topic
+    from kontinuum.identity import PeerId
 
 WAITING_MAX = 1024
 """Messages of our own that wait for a peer of their topic. Our choice. Beyond it the oldest are given up."""
@@ -39,13 +40,15 @@ WAITING_BYTES_MAX = 8 * 2**20
 class _Waiting:
     """A message that has found too few peers."""
 
-    __slots__ = ("expires_at", "item", "peers_left", "topic")
+    __slots__ = ("expires_at", "given", "item", "peers_left", "topic")
 
     def __init__(self, topic: str, item: Item, peers_left: int, expires_at: float) -> None:
         self.topic = topic
         self.item = item
         self.peers_left = peers_left
         """To how many more it goes."""
+        self.given: set[PeerId] = set()
+        """Who had it: a peer that leaves the topic and comes again takes nobody else's place."""
         self.expires_at = expires_at
 
 
@@ -78,8 +81,14 @@ class Publishing:
         if not self._waiting or not self._parts.may_publish_to(peer):
             return
         for waiting in self._waiting:
-            if waiting.topic == topic.name and waiting.peers_left and waiting.expires_at > now:
+            if (
+                waiting.topic == topic.name
+                and waiting.peers_left
+                and waiting.expires_at > now
+                and peer.peer_id not in waiting.given
+            ):
                 waiting.peers_left -= 1
+                waiting.given.add(peer.peer_id)
                 self._put(peer, waiting.item)
 
     def heartbeat(self, now: float) -> None:

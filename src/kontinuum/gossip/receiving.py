@@ -111,10 +111,12 @@ class Receiving:
                 self._take_duplicate(peer, topic, entry, now)
             elif len(data) > bytes_max:
                 counters.too_large += 1
+                parts.promises.forgive(message_id, peer)
             elif parts.seen.is_replay(author, seqno):
                 counters.replayed += 1
             elif joined[topic].validate and self._is_full:
                 counters.throttled += 1
+                parts.promises.forgive(message_id, peer)
             else:
                 new = Entry(message_id, topic, body, peer)
                 if entry is None:

@@ -99,4 +99,10 @@ class Rendezvous:
             self._parts.out.append(FindPeers(topic.name))
 
     def _lacks(self, topic: Topic) -> bool:
-        return len(topic.peers) < self._parts.params.D_low
+        """Peers whose score is negative do not count: some of them could keep us from finding others."""
+        missing = self._parts.params.D_low
+        for peer in topic.peers:
+            if missing <= 0:
+                break
+            missing -= self._parts.score(peer) >= 0
+        return missing > 0

@@ -424,3 +424,25 @@ def test_honest_heartbeats_do_not_meet_ours():
     bench.run(1)
 
     assert offences(bench, 1) == 0
+
+
+def test_what_we_could_not_take_breaks_no_promise():
+    """
+    A message that is too large for us, or a replay, was true when an honest peer announced it: a replay is
+    not asked for, and who brings the other has kept its word.
+    """
+    bench = Bench(params=GossipParams(message_bytes_max=100))
+    bench.connect(1)
+    large = bench.message(data=bytes(101), seqno=START_NS + 5)
+    bench.tell(1, ihave_part(TOPIC, ids(1, first=5 - 10**6)))
+    assert bench.heard(1).iwant
+    bench.say(1, large)
+    bench.run(10)
+    assert bench.count("too_large") == 1
+    assert offences(bench, 1) == 0
+
+    bench.say(1, bench.message(author=98, seqno=START_NS + 10**8))
+    bench.run(150)
+    bench.hush()
+    bench.tell(1, ihave_part(TOPIC, [peer_id(98).multihash + (START_NS + 10**8).to_bytes(8)]))
+    assert bench.heard(1).iwant == ()

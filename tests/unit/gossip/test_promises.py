@@ -55,3 +55,19 @@ def test_a_promise_that_was_kept_and_made_again_has_its_own_time():
 
     assert promises.broken(4.0) == []
     assert promises.broken(5.0) == ["alice"]
+
+
+def test_a_message_that_we_could_not_take_is_no_broken_promise():
+    """
+    Of who brought it; the others still owe it.
+    """
+    promises = Promises(3.0)
+    promises.add(b"1", "alice", 0.0)
+    promises.add(b"1", "bob", 0.0)
+    promises.forgive(b"1", "alice")
+    promises.forgive(b"unknown", "alice")
+    assert promises.broken(10.0) == ["bob"]
+
+    promises.add(b"2", "alice", 10.0)
+    promises.forgive(b"2", "alice")
+    assert len(promises) == 0

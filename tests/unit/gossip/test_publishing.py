@@ -8,7 +8,7 @@ from kontinuum.gossip import events as ev
 from kontinuum.gossip import publishing
 from kontinuum.gossip.params import GossipParams
 from kontinuum.gossip.score_params import PeerScoreThresholds
-from kontinuum.messages.pubsub_fields import idontwant_part
+from kontinuum.messages.pubsub_fields import idontwant_part, subscription_field
 
 MESH_ONLY = GossipParams(flood_publish=False)
 
@@ -217,3 +217,20 @@ def test_a_threshold_of_minus_infinity_excludes_nobody():
     bench.give(ev.SetApplicationScore(peer_id(1), -1e6))
 
     assert publish(bench) == 1
+
+
+def test_a_peer_takes_one_place_of_those_who_wait():
+    """
+    Leaving the topic and coming again does not use up what others shall get.
+    """
+    bench = Bench(topics=())
+    publish(bench)
+    bench.connect(1)
+    for _ in range(10):
+        bench.say(1, subscription_field(TOPIC, subscribe=False))
+        bench.say(1, subscription_field(TOPIC, subscribe=True))
+    for number in range(2, 8):
+        bench.connect(number)
+
+    assert len(bench.heard(1).messages) == 1
+    assert got(bench, range(2, 8)) == [2, 3, 4, 5, 6]

@@ -101,3 +101,21 @@ def test_many_topics_take_turns():
         seen += [effect.topic for effect in bench.all(ev.FindPeers)]
 
     assert len(set(seen)) == 3 * FINDS_MAX
+
+
+def test_peers_of_bad_score_do_not_end_the_search():
+    """
+    Otherwise D_low of them would keep us from finding anybody else.
+    """
+    bench = Bench()
+    for number in range(1, 7):
+        bench.connect(number)
+    bench.run(10)
+    bench.hush()
+    bench.run(130)
+    assert not bench.all(ev.FindPeers)
+
+    for number in range(1, 7):
+        bench.give(ev.SetApplicationScore(peer_id(number), -1.0))
+    bench.run(130)
+    assert bench.all(ev.FindPeers)
