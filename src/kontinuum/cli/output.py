@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 
 _ESCAPED_CATEGORIES = frozenset(["Cc", "Cf", "Cs", "Zl", "Zp"])
 
+_BLANK_LETTERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and a symbol by their category that nobody sees: Hangul fillers (Unicode,
+Default_Ignorable_Code_Point) and the empty Braille pattern."""
+
 
 def printable(text: str) -> str:
     """Return ``text`` with every control and invisible character written as an escape."""
     return "".join(
         character.encode("unicode_escape").decode()
-        if unicodedata.category(character) in _ESCAPED_CATEGORIES
+        if unicodedata.category(character) in _ESCAPED_CATEGORIES or character in _BLANK_LETTERS
         else character
         for character in text
     )

@@ -50,7 +50,13 @@ DIRECT_TIMEOUT_S = 10.0
 NO_MESSAGE, UNKNOWN_KIND = 100, 101
 """What a chat answers to a call that it cannot show."""
 
-_YEAR_9999_NS = 253_402_300_799 * 10**9
+_LATEST_NS = 253_370_764_800 * 10**9
+"""The year 9999 begins. A time of an author is held to it, so that every time zone can show it."""
+
+
+def time_of(seqno: int) -> datetime:
+    """When a message was written, by its author: any number that it claims gives a time that can be shown."""
+    return datetime.fromtimestamp(min(seqno, _LATEST_NS) / 1e9, tz=UTC)
 
 
 class Conversation:
@@ -203,8 +209,11 @@ class Conversation:
             if not nick and author.nick:
                 self._show(Notice(f"{author.name} is in #{room}"))
             return
-        at = datetime.fromtimestamp(min(message.seqno, _YEAR_9999_NS) / 1e9, tz=UTC)
-        self._show(Said(at, room, author, tuple(safe_lines(chat.text)), act=chat.kind is Kind.ACT))
+        self._show(
+            Said(
+                time_of(message.seqno), room, author, tuple(safe_lines(chat.text)), act=chat.kind is Kind.ACT
+            )
+        )
 
     def _hear(self, peer_id: PeerId, nick: str) -> Person:
         """Somebody says how it is called; shows when that is somebody else's name."""

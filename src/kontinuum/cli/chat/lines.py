@@ -166,7 +166,7 @@ def nickname(text: str) -> str:
         LineError: It is none.
     """
     if not text or safe_nick(text) != text:
-        raise LineError(f"a name has 1 to {NICK_CHARACTERS_MAX} visible characters and no spaces")
+        raise LineError(f"a name has 1 to {NICK_CHARACTERS_MAX} visible characters, no spaces and no #")
     return text
 
 
@@ -183,7 +183,10 @@ def _direct(rest: str) -> Line:
 
 def _send(rest: str) -> Line:
     name, path = _two(rest, "/send NAME FILE")
-    return SendFile(name, Path(path).expanduser().absolute())
+    try:
+        return SendFile(name, Path(path).expanduser().absolute())
+    except RuntimeError as error:  # ~somebody, who has no home here.
+        raise LineError(f"{path}: {error}") from None
 
 
 def _act(rest: str) -> Line:

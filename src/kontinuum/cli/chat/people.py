@@ -87,13 +87,13 @@ class People:
     def __init__(self, me: PeerId, nick: str, verified: frozenset[PeerId] = frozenset()) -> None:
         self._people: dict[PeerId, Person] = {}
         self._owners: dict[str, PeerId] = {}
-        self._verified = set(verified)
+        self._verified = dict.fromkeys(sorted(verified))
         self.me = self.hear(me, nick)
 
     @property
     def verified(self) -> list[PeerId]:
-        """Keys whose codes were compared."""
-        return sorted(self._verified)
+        """Keys whose codes were compared, those of this chat last."""
+        return list(self._verified)
 
     def hear(self, peer_id: PeerId, nick: str = "") -> Person:
         """Somebody was heard, and perhaps says how it is called. Returns who it is."""
@@ -135,14 +135,9 @@ class People:
 
     def verify(self, person: Person) -> None:
         """The codes were compared: this name belongs to this key from now on."""
-        self._verified.add(person.peer_id)
+        self._verified[person.peer_id] = None
         person.verified = True
-        person.mistaken_for = None
-        shape = skeleton(person.nick)
-        self._owners[shape] = person.peer_id
-        for other in self._people.values():
-            if other is not person and skeleton(other.nick) == shape:
-                other.mistaken_for = person.peer_id
+        self._own(person)
 
     def code(self, person: Person) -> str:
         """Return the code that both of us see: to be compared face to face, or by voice."""
@@ -155,14 +150,22 @@ class People:
             groups.append(f"{group:05d}")
         return " ".join(groups)
 
+    def _own(self, person: Person) -> None:
+        """The name is this person's: whoever is called like that is somebody else."""
+        shape = skeleton(person.nick)
+        self._owners[shape] = person.peer_id
+        person.mistaken_for = None
+        for other in self._people.values():
+            if other is not person and skeleton(other.nick) == shape:
+                other.mistaken_for = person.peer_id
+
     def _give(self, person: Person, nick: str) -> None:
         if self._owners.get(skeleton(person.nick)) == person.peer_id:
             del self._owners[skeleton(person.nick)]
         person.nick = nick
         owner = self._people.get(self._owners.setdefault(skeleton(nick), person.peer_id))
         if owner is None or owner is person or (person.verified and not owner.verified):
-            self._owners[skeleton(nick)] = person.peer_id
-            person.mistaken_for = None
+            self._own(person)
         else:
             person.mistaken_for = owner.peer_id
 
@@ -172,4 +175,6 @@ class People:
         for peer_id, person in self._people.items():
             if not person.verified and person is not self.me:
                 del self._people[peer_id]
+                if self._owners.get(skeleton(person.nick)) == peer_id:
+                    del self._owners[skeleton(person.nick)]
                 return

@@ -6,6 +6,8 @@ Trust:    what is written was made safe to show.
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,9 @@ from kontinuum.cli.chat.shown import Moved, Notice, Said, Warned
 if TYPE_CHECKING:
     from kontinuum.cli.chat.conversation import Conversation
     from kontinuum.cli.chat.shown import Shown
+
+INPUT_BYTES_MAX = 2**20
+"""Bytes of a file as standard input that are read; the rest is left. Our choice."""
 
 LINE_BYTES_MAX = 64 * 1024
 """Bytes of one line of standard input; a longer one ends the chat. Our choice."""
@@ -73,9 +78,7 @@ def as_json(shown: Shown) -> dict[str, Any]:
 
 async def run_plain(conversation: Conversation) -> None:
     """Do what standard input says, line by line, until it ends or says ``/quit``."""
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader(limit=LINE_BYTES_MAX)
-    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    reader, transport = await _open_input()
     try:
         while line := await reader.readline():
             text = line.decode("utf-8", "replace").rstrip("\r\n")
@@ -84,4 +87,19 @@ async def run_plain(conversation: Conversation) -> None:
     except ValueError:
         state.output.note(f"! a line of more than {LINE_BYTES_MAX} bytes")
     finally:
-        transport.close()
+        if transport is not None:
+            transport.close()
+
+
+async def _open_input() -> tuple[asyncio.StreamReader, asyncio.BaseTransport | None]:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=LINE_BYTES_MAX)
+    mode = os.fstat(sys.stdin.fileno()).st_mode
+    if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or sys.stdin.isatty():
+        protocol = asyncio.StreamReaderProtocol(reader)
+        transport, _ = await loop.connect_read_pipe(lambda: protocol, sys.stdin)
+        return reader, transport
+    # A file, or /dev/null: the loop cannot wait for it, and need not.
+    reader.feed_data(await asyncio.to_thread(sys.stdin.buffer.read, INPUT_BYTES_MAX))
+    reader.feed_eof()
+    return reader, None

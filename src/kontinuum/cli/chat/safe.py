@@ -27,8 +27,12 @@ def safe_lines(text: str) -> list[str]:
 
 
 def safe_nick(nick: str) -> str:
-    """Return a nickname as it is shown: one line without spaces at its ends; empty if nothing is left."""
-    shown = safe_line(unicodedata.normalize("NFC", nick).strip())[:NICK_CHARACTERS_MAX]
+    """Return a nickname as it is shown: one line without spaces at its ends; empty if nothing is left.
+
+    The digits of a key stand behind a ``#``, so a name has none of its own.
+    """
+    plain = unicodedata.normalize("NFC", nick).replace("#", " ").strip()
+    shown = safe_line(plain)[:NICK_CHARACTERS_MAX]
     return "-".join(shown.split())
 
 

@@ -107,3 +107,11 @@ def test_the_help_names_every_command():
         "quit",
     ]:
         assert f"/{command}" in HELP
+
+
+def test_the_home_of_nobody():
+    """
+    A path below the home of an account that does not exist is refused, and the chat goes on.
+    """
+    with pytest.raises(LineError, match="home"):
+        parse_line("/send bob ~nobody-of-that-name/file")

@@ -172,3 +172,55 @@ def test_a_nickname_is_short_and_has_no_spaces():
     assert len(safe_nick("x" * 1000)) == NICK_CHARACTERS_MAX
     assert safe_nick("\x1b[31mred") == "\\x1b[31mred"
     assert skeleton("Ali-Ce") == skeleton("alice")
+
+
+def test_a_name_holds_no_digits_of_a_key():
+    """
+    ``alice#deadbeef`` as a nickname would look like somebody's name and digits.
+    """
+    assert safe_nick("alice#deadbeef") == "alice-deadbeef"
+    assert safe_nick("#") == ""
+
+
+@pytest.mark.parametrize("blank", "\u115f\u1160\u2800\u3164\uffa0")
+def test_letters_that_nobody_sees_hide_nothing(blank):
+    """
+    They are written as escapes: ``alice`` with one of them is told apart.
+    """
+    assert blank not in safe_nick("alice" + blank)
+    assert blank not in safe_line(blank)
+
+
+def test_a_verified_key_takes_its_name_from_who_came_first():
+    """
+    After a restart only keys are known: who used the name meanwhile is marked once its owner says it.
+    """
+    people = People(ME, "me", frozenset([ALICE]))
+    mallory = people.hear(MALLORY, "alice")
+    assert mallory.mistaken_for is None
+    alice = people.hear(ALICE, "alice")
+
+    assert alice.mistaken_for is None
+    assert mallory.mistaken_for == ALICE
+
+
+def test_who_is_forgotten_leaves_no_name_behind():
+    """
+    Keys cost nothing, so what is kept of each must not outlive it.
+    """
+    people = People(ME, "me")
+    for number in range(10, PEOPLE_MAX + 110):
+        people.hear(key(number), f"n{number:x}")
+
+    assert len(people._people) == PEOPLE_MAX
+    assert len(people._owners) <= PEOPLE_MAX
+
+
+def test_the_newest_verified_keys_come_last():
+    """
+    So that they are the ones that do not fit into the file.
+    """
+    people = People(ME, "me", frozenset([max(ALICE, MALLORY)]))
+    people.verify(people.hear(min(ALICE, MALLORY), "late"))
+
+    assert people.verified == [max(ALICE, MALLORY), min(ALICE, MALLORY)]
