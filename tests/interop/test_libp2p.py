@@ -243,6 +243,30 @@ async def test_messages_that_are_only_announced(make_peer):
 
 
 @BOTH
+async def test_their_graft_and_prune(make_peer):
+    """
+    Who joins a topic that we are in grafts us at once and is in our mesh; who leaves it prunes us and is not.
+    """
+    async with make_peer() as peer, ours() as node, Room(node) as room:
+        heard = overheard(node)
+        await node.connect(peer.address)
+        await eventually(lambda: node.libp2p._service.host.pubsub._rules.is_joined(id_of(peer)))
+        await lists(peer, node.peer_id.libp2p)
+        await peer.do("join", TOPIC)
+        await eventually(lambda: [rpc for rpc in heard if TOPIC in rpc.graft], 20)
+        await eventually(lambda: id_of(peer) in node.pubsub.mesh_peers(TOPIC), 20)
+        await peer.do("publish", TOPIC, "theirs")
+        await eventually(lambda: "theirs" in room.texts, 20)
+
+        await peer.do("leave", TOPIC)
+        await eventually(lambda: [rpc for rpc in heard if rpc.prune], 20)
+        (prune,) = next(rpc.prune for rpc in heard if rpc.prune)
+        assert prune.topic == TOPIC
+        assert prune.backoff_s > 0
+        assert node.pubsub.mesh_peers(TOPIC) == []
+
+
+@BOTH
 async def test_a_message_that_was_tampered_with_is_refused(make_peer):
     """
     By them, and the next one is taken on the same stream.
