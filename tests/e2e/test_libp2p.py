@@ -6,11 +6,15 @@ import contextlib
 import pytest
 
 from helpers.identities import BOB
+from helpers.libp2p_messages import sign_with
 from helpers.nodes import eventually, happens, quiet_node
+from kontinuum.identity import KeyPair, Multiaddr
 from kontinuum.libp2p.addresses import address_text
 from kontinuum.libp2p.errors import AddressMisuseError
+from kontinuum.libp2p.peer_record import open_peer_record, seal_peer_record
 from kontinuum.node.errors import ForeignPeerError, Libp2pOffError, UnknownPeerError
 from kontinuum.node.events import PeerConnected, PeerLost
+from kontinuum.node.libp2p import NAMED_MAX
 from kontinuum.transport.errors import ConnectError, DialTimeoutError, WrongPeerError
 
 TOPIC = "room"
@@ -140,6 +144,57 @@ async def test_what_cannot_be_dialled_says_why():
             await node.connect(other_address := address_text(other.addresses[0], other.peer_id))
         assert other_address.endswith(other.peer_id.libp2p)
         assert node.peers() == []
+
+
+async def test_a_node_without_topics():
+    """
+    Identify and ping are spoken, pubsub is declined; nothing of a peer's topics is heard.
+    """
+    async with quiet_node(libp2p=True, pubsub=False) as a, quiet_node(libp2p=True) as b, b.subscribe(TOPIC):
+        await a.connect(b.libp2p_addresses[0])
+        assert await a.ping(b.peer_id) < 5
+        assert await b.ping(a.peer_id) < 5
+        assert b.topic_peers(TOPIC) == []
+        identity = b.libp2p._service.host.peers[a.peer_id].identity
+        assert not [protocol for protocol in identity.protocols if "sub/" in protocol]
+
+
+async def test_new_addresses_are_told_to_the_peers():
+    """
+    By a push, with a newer record.
+    """
+    async with pair() as (a, b):
+        peer = await eventually(lambda: b.libp2p._service.host.peers[a.peer_id])
+        await eventually(lambda: peer.signed_record)
+        before = peer.record_sequence
+        moved = Multiaddr.parse("/ip4/192.0.2.77/udp/4433/quic-v1")
+        a.libp2p._service.host._addresses = lambda: (moved,)
+        a.libp2p.moved()
+        await eventually(lambda: peer.record_sequence > before)
+
+        assert peer.identity.addresses(a.peer_id) == (moved,)
+        assert open_peer_record(b.libp2p.record_of(a.peer_id)).addresses == (moved,)
+
+
+async def test_a_peer_that_others_named_and_that_is_gone():
+    """
+    Nobody waits longer than a dial takes, and the next attempt waits for a while.
+    """
+    async with quiet_node(libp2p=True, dial_timeout_s=0.3) as node:
+        async with quiet_node(libp2p=True) as gone, quiet_node(libp2p=True) as witness:
+            await witness.connect(gone.libp2p_addresses[0])
+            record = await eventually(lambda: witness.libp2p.record_of(gone.peer_id))
+        for _ in range(2):
+            assert node.libp2p.learn(gone.peer_id, record)
+            assert not await node.libp2p.meet(gone.peer_id)
+        assert node.libp2p._connector.back_off.wait_s(gone.peer_id, asyncio.get_running_loop().time()) > 0
+        for number in range(NAMED_MAX):
+            key_pair = KeyPair.from_seed(number.to_bytes(32))
+            node.libp2p.learn(
+                key_pair.peer_id, seal_peer_record(key_pair.peer_id, 1, [], sign_with(key_pair))
+            )
+        node.libp2p.learn(gone.peer_id, record)
+        assert len(node.libp2p._named) == NAMED_MAX
 
 
 async def test_a_peer_whose_streams_are_used_up_harms_nobody():
