@@ -94,7 +94,7 @@ def go_peer(*, router="gossip", mesh=6):
 def js_peer(*, mesh=6, ids="spec"):
     """js-libp2p; the test is skipped if it cannot be installed here.
 
-    By default its message ids are those of the specification, which it has an option for; ``own`` leaves it as
-    it is shipped.
+    By default its message ids are those of the specification, which it has an option for; ``own`` leaves it
+    as it is shipped.
     """
     return Libp2pProgram(*node_program("js"), "--mesh", mesh, "--ids", ids)
