@@ -60,6 +60,10 @@ def measure(names: list[str], found: dict) -> dict:
             data = json.loads(run(scenario).to_json())
             key = f"{path.stem} without {off}" if off else path.stem
             found[key] = {name: data[name] for name in KEPT}
+            found[key]["latencies_s"] = [round(one, 4) for one in data["latencies_s"][::5]]
+            found[key]["series"] = {
+                name: [round(one, 4) for one in values] for name, values in data["series"].items()
+            }
             print(
                 f"{key:42} delivered {data['delivery_ratio']:.4f}  p99 {data['latency_p99_s']:.2f} s  "
                 f"duplicates {data['duplicates_per_delivery']:.2f}  {data['wall_s']:.0f} s",
@@ -78,28 +82,21 @@ def pictures(found: dict, folder: Path) -> None:
     ]
     axis = Axis("from publishing to delivery", Unit.SECONDS, log=True)
     (folder / "gossip-latency.svg").write_text(distribution("Latency of deliveries", axis, curves).file())
-    shares = [
+    ratios = [
         Line(
             label,
-            list(
-                zip(found[name]["series"]["at_s"], found[name]["series"]["hostile_mesh_share"], strict=True)
-            ),
+            list(zip(found[name]["series"]["at_s"], found[name]["series"]["delivery_ratio"], strict=True)),
         )
-        for label, name in (
-            ("cold boot", "gossip-coldboot"),
-            ("without scoring", "gossip-coldboot without scoring"),
-            ("covert", "gossip-covert"),
-            ("without scoring", "gossip-covert without scoring"),
-        )
+        for label, name in (("with scoring", "gossip-flood"), ("without", "gossip-flood without scoring"))
         if name in found
     ]
     plot = lines(
-        "Hostile peers in honest meshes",
+        "Delivered in time under a flood",
         Axis("simulated time", Unit.SECONDS),
         Axis("share", Unit.RATIO, low=0.0, high=1.0),
-        shares,
+        ratios,
     )
-    (folder / "gossip-meshes.svg").write_text(plot.file())
+    (folder / "gossip-flood.svg").write_text(plot.file())
 
 
 def main() -> None:
@@ -114,7 +111,7 @@ def main() -> None:
     found = json.loads(path.read_text()) if arguments.only and path.exists() else {}
     for name in arguments.only or sorted(one.stem for one in SCENARIOS.glob("gossip-*.toml")):
         found = measure([name], found)
-        path.write_text(json.dumps(found, indent=1) + "\n")
+        path.write_text(json.dumps(found, separators=(",", ": ")) + "\n")
     pictures(found, arguments.out / "images")
 
 
