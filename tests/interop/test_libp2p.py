@@ -308,9 +308,8 @@ async def test_a_floodsub_peer():
         await peer.do("join", TOPIC)
         await node.connect(peer.address)
         await eventually(lambda: id_of(peer) in node.topic_peers(TOPIC), 20)
-        await eventually(
-            lambda: node.peer_id.libp2p in [event["peer"] for event in peer.all("stream opened")]
-        )
+        await peer.event("stream opened", peer=node.peer_id.libp2p)
+        await lists(peer, node.peer_id.libp2p)
         for number in range(5):
             await node.publish(TOPIC, f"ours{number}".encode())
             await peer.do("publish", TOPIC, f"theirs{number}")
@@ -386,6 +385,7 @@ async def test_two_who_dial_each_other_have_two_connections_that_work():
         await node.ping(id_of(peer))
         await eventually(lambda: id_of(peer) in node.topic_peers(TOPIC), 20)
         await peer.do("ping", node.peer_id.libp2p)
+        await lists(peer, node.peer_id.libp2p)
         await peer.do("publish", TOPIC, "theirs")
         await eventually(lambda: "theirs" in room.texts, 20)
         await node.publish(TOPIC, b"ours")
