@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from kontinuum.cli import state
+from kontinuum.cli.chat.safe import few_lines
 from kontinuum.cli.chat.shown import Moved, Notice, Said, Warned
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ def said_lines(said: Said) -> list[str]:
     head = f"{said.at.astimezone():%H:%M} {where}"
     name = said.author.name + (" (NOT who it looks like)" if said.author.mistaken_for else "")
     if said.act:
-        return [f"{head} * {name} {line}" for line in said.lines]
-    return [f"{head} <{name}> {line}" for line in said.lines]
+        return [f"{head} * {name} {line}" for line in few_lines(said.lines)]
+    return [f"{head} <{name}> {line}" for line in few_lines(said.lines)]
 
 
 def as_json(shown: Shown) -> dict[str, Any]:

@@ -1,16 +1,27 @@
 """Text of strangers, made fit for a terminal and for a line.
 
+Bounds:   LINES_SHOWN_MAX lines of one message, NICK_CHARACTERS_MAX.
 Trust:    every character comes from a peer. Controls, escapes, and characters that reorder or hide others are
           shown as escapes; a line end stays one only where the caller wants lines.
 Pure:     no I/O, clock or randomness.
 """
 
+from __future__ import annotations
+
 import unicodedata
+from typing import TYPE_CHECKING
 
 from kontinuum.cli.output import printable
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 NICK_CHARACTERS_MAX = 24
 """Characters of a nickname. Our choice: a column of a screen."""
+
+LINES_SHOWN_MAX = 100
+"""Lines of one message that are drawn; of a longer one the rest is counted. Our choice: a pasted page, and
+few enough that nobody pushes a conversation out of the scroll-back with one message."""
 
 MARKS_MAX = 2
 """Combining marks on one character; more of them paint over the lines above. Our choice."""
@@ -24,6 +35,12 @@ def safe_line(text: str) -> str:
 def safe_lines(text: str) -> list[str]:
     """Return the lines of ``text``, each as :func:`safe_line`."""
     return [safe_line(line) for line in text.replace("\r\n", "\n").split("\n")]
+
+
+def few_lines(lines: Sequence[str]) -> list[str]:
+    """Return the first LINES_SHOWN_MAX of ``lines``, and how many were left out."""
+    left = len(lines) - LINES_SHOWN_MAX
+    return [*lines[:LINES_SHOWN_MAX], *([f"[{left} more lines are not shown]"] if left > 0 else [])]
 
 
 def safe_nick(nick: str) -> str:

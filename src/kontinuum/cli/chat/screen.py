@@ -14,6 +14,7 @@ from textual.binding import Binding
 from textual.message import Message
 from textual.widgets import RichLog, Static, TextArea
 
+from kontinuum.cli.chat.safe import few_lines
 from kontinuum.cli.chat.shown import Moved, Notice, Said, Warned
 
 if TYPE_CHECKING:
@@ -182,4 +183,4 @@ def said_texts(said: Said) -> list[Text]:
         head.append("* ")
     head.append_text(name_text(said.author))
     head.append(f" {said.lines[0]}" if said.act else f": {said.lines[0]}")
-    return [head, *(Text(f"      {line}") for line in said.lines[1:])]
+    return [head, *(Text(f"      {line}") for line in few_lines(said.lines)[1:])]
