@@ -95,13 +95,16 @@ class Facts:
                 speaking[path.place] = key
         return speaking
 
+    def root_keys(self):
+        """The key with which the root speaks, if it does."""
+        epochs = {epoch: key for path, epoch, key in self.epochs if not path.steps}
+        return {epochs[max(epochs)]} if epochs else set()
+
 
 class KeyChainMachine(RuleBasedStateMachine):
     """One cluster, a few nodes, thieves."""
 
     branches = Bundle("branches")
-    stolen_epochs = Bundle("stolen_epochs")
-    stolen_branches = Bundle("stolen_branches")
     backups = Bundle("backups")
 
     node = st.integers(0, NODES - 1)
@@ -118,8 +121,15 @@ class KeyChainMachine(RuleBasedStateMachine):
 
     @initialize(target=branches)
     def begin(self):
-        """The root, known to everybody."""
-        return self.root
+        """A root, a steward with two nodes, and one beside him, known to everybody."""
+        made = [self.root]
+        for parent, depth in ((0, 2), (0, 0), (1, 1), (1, 0)):
+            handover = Author(self.chains[0], made[parent]).delegate(self.now(), depth=depth)
+            self.born(0, handover)
+            made.append(handover.branch)
+        for node in range(1, NODES):
+            self.talk(0, node)
+        return multiple(*made)
 
     def now(self):
         """A moment later than all before."""
@@ -220,16 +230,11 @@ class KeyChainMachine(RuleBasedStateMachine):
         except MisuseError:
             return
 
-    @rule(target=stolen_epochs, branch=branches, epoch=st.integers(0, 3))
-    def steal_epoch(self, branch, epoch):
-        """A thief takes what a running node holds."""
-        return branch.epoch(epoch)
-
-    @rule(node=node, stolen=stolen_epochs, victim=branches, scope=st.sampled_from(Scope))
-    def thief_of_an_epoch_writes(self, node, stolen, victim, scope):
-        """Nothing that he signs is taken, in whoever's name."""
+    @rule(node=node, robbed=branches, epoch=st.integers(0, 3), victim=branches, scope=st.sampled_from(Scope))
+    def thief_of_an_epoch_writes(self, node, robbed, epoch, victim, scope):
+        """Who took what a running node holds signs nothing that is taken, in whoever's name."""
         chain = self.chains[node]
-        key = stolen.signing()
+        key = robbed.epoch(epoch).signing()
         mine = OTHER_SEED.cluster().epoch(0)
         for birth in chain.registers.births_at(victim.path):
             bodies = [(Rekey(3, mine.signing().peer_id, mine.encryption().public), mine.signing())]
@@ -242,17 +247,15 @@ class KeyChainMachine(RuleBasedStateMachine):
                     continue
                 raise AssertionError("a thief of an epoch made a statement")
 
-    @rule(target=stolen_branches, branch=branches)
-    def steal_branch(self, branch):
-        """A thief takes a branch secret; the root's, he does not: that is another story."""
-        if not branch.path.steps:
-            return multiple()
-        self.compromised.add(branch.path.place)
-        return branch
-
-    @rule(node=node, branch=stolen_branches, epoch=st.integers(0, 3), key=st.integers(0, 2))
+    @rule(
+        node=node,
+        branch=branches.filter(lambda each: each.path.steps),
+        epoch=st.integers(0, 3),
+        key=st.integers(0, 2),
+    )
     def thief_of_a_branch_declares_his_own_key(self, node, branch, epoch, key):
         """He signs an epoch with keys that do not derive."""
+        self.compromised.add(branch.path.place)
         chain = self.chains[node]
         mine = OTHER_SEED.cluster(key).child(0, self.clock % 60).epoch(self.clock % 1000)
         self.clock += 1
@@ -262,9 +265,10 @@ class KeyChainMachine(RuleBasedStateMachine):
                 chain.add(forged(chain, branch.key, birth.id, body, mine.signing(), at=self.now()))
                 self.facts[node].epochs.add((branch.path, epoch, bytes(mine.signing().peer_id)))
 
-    @rule(node=node, branch=stolen_branches, child=st.integers(0, 2))
+    @rule(node=node, branch=branches.filter(lambda each: each.path.steps), child=st.integers(0, 2))
     def thief_of_a_branch_makes_a_foreign_child(self, node, branch, child):
         """He gives a place to keys that do not derive, perhaps one that is taken."""
+        self.compromised.add(branch.path.place)
         chain = self.chains[node]
         mine = OTHER_SEED.cluster(1).child(child, self.clock % 60)
         self.clock += 1
@@ -274,9 +278,10 @@ class KeyChainMachine(RuleBasedStateMachine):
                 chain.add(forged(chain, branch.key, birth.id, body, mine.key, at=self.now()))
                 self.facts[node].births.add((branch.path.child(child), bytes(mine.public)))
 
-    @rule(node=node, branch=stolen_branches)
+    @rule(node=node, branch=branches.filter(lambda each: each.path.steps))
     def thief_of_a_branch_forks_it(self, node, branch):
         """He says something beside the strand's end, of a kind that nobody knows."""
+        self.compromised.add(branch.path.place)
         chain = self.chains[node]
         for birth in chain.registers.births_at(branch.path)[:1]:
             if birth.key == branch.public:
@@ -314,10 +319,14 @@ class KeyChainMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_chain_says_what_the_model_says(self):
-        """The same places speak, with the same keys."""
+        """The same places speak, with the same keys, and no other key does."""
         for chain, facts in zip(self.chains, self.facts, strict=True):
+            speaking = facts.speakers()
             said = {each.place: bytes(each.signing) for each in Standing(chain).speakers()}
-            assert said == facts.speakers()
+            assert said == speaking
+            registers = chain.registers
+            living = {bytes(key) for key in registers.speakers() if key_verdict(registers, key).living}
+            assert living == set(speaking.values()) | facts.root_keys()
 
     @invariant()
     def who_was_out_of_use_stays_so(self):
