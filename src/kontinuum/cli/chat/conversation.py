@@ -1,7 +1,7 @@
 """A conversation: joins what is typed, what peers say, and a node. Both faces of the chat sit on it.
 
 Bounds:   ROOMS_MAX rooms; one announcement of ourselves per room and ANNOUNCE_PAUSE_S; SENDING_MAX files and
-          direct messages on their way.
+          direct messages on their way; what strangers make appear is bounded by ``calm``.
 Trust:    authors of room messages are proven by their signature, those of direct messages by the connection.
           Everything else they say is made safe to show first.
 """
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from kontinuum.base.errors import KontinuumError, PeerError, UnavailableError
 from kontinuum.cli.chat import lines as typed
+from kontinuum.cli.chat.calm import Calm
 from kontinuum.cli.chat.files import ChatFiles
 from kontinuum.cli.chat.lines import LineError
 from kontinuum.cli.chat.people import People, Person
@@ -47,7 +48,7 @@ SENDING_MAX = 16
 DIRECT_TIMEOUT_S = 10.0
 """Seconds until a direct message has failed. Our choice: as long as a dial."""
 
-NO_MESSAGE, UNKNOWN_KIND = 100, 101
+NO_MESSAGE, UNKNOWN_KIND, TOO_FAST = 100, 101, 102
 """What a chat answers to a call that it cannot show."""
 
 _LATEST_NS = 253_370_764_800 * 10**9
@@ -81,13 +82,16 @@ class Conversation:
         verified: frozenset[PeerId] = frozenset(),
         remember: Callable[[list[PeerId]], None] = lambda _keys: None,
     ) -> None:
-        self.people = People(node.peer_id, nick, verified)
+        self.people = People(node.peer_id, nick, verified, present=self._present)
         self.room: str | None = None
         """Where one speaks."""
         self._node = node
         self._show = show
         self._remember = remember
         self._nick = nick
+        self._calm = Calm(
+            show, self._draw, monotonic=node.clock.monotonic, later=asyncio.get_running_loop().call_later
+        )
         self._files = ChatFiles(node, self.people, show, downloads)
         self._rooms: dict[str, tuple[Subscription, asyncio.Task[None]]] = {}
         self._announcing: set[str] = set()
@@ -105,6 +109,7 @@ class Conversation:
 
     async def close(self) -> None:
         """Leave everything."""
+        self._calm.close()
         for subscription, _ in self._rooms.values():
             subscription.close()
         tasks = [*self._tasks, *(task for _, task in self._rooms.values())]
@@ -172,7 +177,7 @@ class Conversation:
             self._show(Notice(f"you are in #{room} as {self.people.me.name}; /help shows what can be typed"))
             self._announce(room)
         self.room = room
-        self._moved()
+        self._calm.moved()
 
     async def _leave(self, room: str | None) -> None:
         name = room or self.room
@@ -185,15 +190,15 @@ class Conversation:
         self._show(Notice(f"you have left #{name}"))
         if self.room == name:
             self.room = next(reversed(self._rooms), None)
-        self._moved()
+        self._calm.moved()
 
     async def _follow(self, room: str, subscription: Subscription) -> None:
         async with subscription as messages:
-            self._moved()
+            self._calm.moved()
             dropped = 0
             async for message in messages:
                 if messages.dropped > dropped:
-                    self._show(Warned(f"{messages.dropped - dropped} messages in #{room} came too fast"))
+                    self._calm.news(Warned(f"{messages.dropped - dropped} messages in #{room} came too fast"))
                     dropped = messages.dropped
                 with contextlib.suppress(PeerError):  # It is no message of a chat; others may use the topic.
                     self._on_message(room, message)
@@ -207,9 +212,9 @@ class Conversation:
         author = self._hear(message.author, chat.nick)
         if chat.kind is Kind.HERE:
             if not nick and author.nick:
-                self._show(Notice(f"{author.name} is in #{room}"))
+                self._calm.news(Notice(f"{author.name} is in #{room}"))
             return
-        self._show(
+        self._calm.said(
             Said(
                 time_of(message.seqno), room, author, tuple(safe_lines(chat.text)), act=chat.kind is Kind.ACT
             )
@@ -222,12 +227,12 @@ class Conversation:
         person = self.people.hear(peer_id, nick)
         if person.nick == before:
             return person
-        self._moved()
+        self._calm.moved()
         if before:
-            self._show(Notice(f"{before}#{person.fingerprint} is called {person.name} now"))
+            self._calm.news(Notice(f"{before}#{person.fingerprint} is called {person.name} now"))
         if person.mistaken_for is not None:
             other = self.people.hear(person.mistaken_for)
-            self._show(
+            self._calm.news(
                 Warned(f"{person.name} is NOT {other.name}: the names look alike, the keys differ (/verify)")
             )
         return person
@@ -266,10 +271,14 @@ class Conversation:
                 self._announce(room)
             else:
                 person = self.people.hear(event.peer_id)
-                self._show(Notice(f"{person.name} has left #{room}, or is offline"))
-            self._moved()
+                self._calm.news(Notice(f"{person.name} has left #{room}, or is offline"))
+            self._calm.moved()
 
-    def _moved(self) -> None:
+    def _present(self) -> list[PeerId]:
+        """Who is in one of the rooms."""
+        return [peer_id for room in self._rooms for peer_id in self._node.topic_peers(topic_of(room))]
+
+    def _draw(self) -> None:
         here = 0 if self.room is None else len(self.here(self.room))
         self._show(Moved(self.room, here))
 
@@ -306,7 +315,9 @@ class Conversation:
             raise CallError(UNKNOWN_KIND, "a kind of message that this chat does not know")
         author = self._hear(peer, message.nick)
         lines = tuple(safe_lines(message.text))
-        self._show(Said(self._node.clock.utc(), None, author, lines, act=message.kind is Kind.ACT))
+        said = Said(self._node.clock.utc(), None, author, lines, act=message.kind is Kind.ACT)
+        if not self._calm.said(said):
+            raise CallError(TOO_FAST, "too many messages; this one was not shown")
         return b""
 
     def _verify(self, person: Person, *, confirmed: bool) -> None:
@@ -320,7 +331,7 @@ class Conversation:
         self.people.verify(person)
         self._remember(self.people.verified)
         self._show(Notice(f"{person.name} is verified"))
-        self._moved()
+        self._calm.moved()
 
     # --- inside ---
 

@@ -3,7 +3,8 @@
 A nickname proves nothing. So each is shown with a few digits of its owner's key and in a colour of that key;
 and one that looks like a name which another key has had before, or which was verified, is marked.
 
-Bounds:   PEOPLE_MAX people; the one who was heard of the longest ago gives way, verified ones never.
+Bounds:   PEOPLE_MAX people; the one who was heard of the longest ago gives way, those outside the rooms
+          first, verified ones never.
 Trust:    nicknames come from peers and were made safe to show; keys were proven.
 Pure:     no I/O, clock or randomness.
 """
@@ -18,6 +19,8 @@ from kontinuum.cli.chat.lines import LineError
 from kontinuum.cli.chat.safe import safe_nick, skeleton
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from kontinuum.identity import PeerId
 
 PEOPLE_MAX = 2048
@@ -82,9 +85,17 @@ class People:
         me: Our key.
         nick: What we want to be called.
         verified: Keys whose codes were compared in earlier chats.
+        present: Gives those who are in a room.
     """
 
-    def __init__(self, me: PeerId, nick: str, verified: frozenset[PeerId] = frozenset()) -> None:
+    def __init__(
+        self,
+        me: PeerId,
+        nick: str,
+        verified: frozenset[PeerId] = frozenset(),
+        present: Callable[[], Iterable[PeerId]] = tuple,
+    ) -> None:
+        self._present = present
         self._people: dict[PeerId, Person] = {}
         self._owners: dict[str, PeerId] = {}
         self._verified = dict.fromkeys(sorted(verified))
@@ -172,9 +183,10 @@ class People:
     def _make_room(self) -> None:
         if len(self._people) < PEOPLE_MAX:
             return
-        for peer_id, person in self._people.items():
-            if not person.verified and person is not self.me:
-                del self._people[peer_id]
-                if self._owners.get(skeleton(person.nick)) == peer_id:
-                    del self._owners[skeleton(person.nick)]
-                return
+        present = frozenset(self._present())
+        strangers = [each for each in self._people.values() if not each.verified and each is not self.me]
+        outside = (each for each in strangers if each.peer_id not in present)
+        if (person := next(outside, strangers[0] if strangers else None)) is not None:
+            del self._people[person.peer_id]
+            if self._owners.get(skeleton(person.nick)) == person.peer_id:
+                del self._owners[skeleton(person.nick)]

@@ -138,6 +138,19 @@ def test_a_crowd_of_strangers_pushes_out_no_friend():
     assert people.find("n12").nick == "n12"
 
 
+def test_a_crowd_of_strangers_pushes_out_nobody_who_is_in_a_room():
+    """
+    Keys that were only heard of give way before those that are here, however long ago they spoke.
+    """
+    people = People(ME, "me", present=lambda: [ALICE])
+    people.hear(ALICE, "alice")
+    for number in range(10, 10 + PEOPLE_MAX):
+        people.hear(key(number), f"n{number}")
+
+    assert people.find("alice").peer_id == ALICE
+    assert len(people._people) == PEOPLE_MAX
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
