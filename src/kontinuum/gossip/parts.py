@@ -75,6 +75,15 @@ class Parts:
         """The peer broke the rules (P7)."""
         self.scores.behaviour_penalty(peer.peer_id, count)
 
+    def tolerate(self, peer: Peer, count: int, limit: int) -> None:
+        """The peer did something unusual for the ``count``-th time in a heartbeat.
+
+        So much is free, twice that or more costs an offence (P7) for each ``limit``: the heartbeats of two
+        peers differ.
+        """
+        if count > limit and count % limit == 0:
+            self.penalize(peer, 1.0)
+
     def score(self, peer: Peer) -> float:
         """The peer's score."""
         return self.scores.score(peer.peer_id)

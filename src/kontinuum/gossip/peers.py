@@ -26,7 +26,9 @@ class Peer:
         "outbox",
         "peer_id",
         "protocol",
+        "toggles",
         "topics",
+        "topics_left",
         "unsolicited",
     )
 
@@ -47,6 +49,8 @@ class Peer:
         self.iwant_useless = 0
         self.idontwant_ids = 0
         self.unsolicited = 0
+        self.toggles = 0
+        self.topics_left: set[str] = set()
         self.begin_heartbeat()
 
     def begin_heartbeat(self) -> None:
@@ -61,3 +65,7 @@ class Peer:
         """Ids that it does not want."""
         self.unsolicited = 0
         """Messages of topics that nobody here is in."""
+        self.toggles = 0
+        """How often it came back into a topic of ours that it had left."""
+        self.topics_left.clear()
+        """The topics of ours that it left."""

@@ -54,6 +54,10 @@ MALFORMED_PENALTY = 10.0
 SUBSCRIPTIONS_PER_OFFENCE = 1000
 """Refused subscriptions that make one offence (P7). Our choice: a flood of 100,000 is the graylist."""
 
+TOGGLES_MAX = 20
+"""How often a peer may come back, in a heartbeat, into topics of ours that it left. Our choice: each return
+is told to the application and may be sent what waits. Twice that, and each so many more, is an offence."""
+
 STALLED_S = 60.0
 """Seconds after which a peer whose stream takes nothing is of no use. Our choice."""
 
@@ -312,15 +316,21 @@ class Router:
 
     def _take_subscriptions(self, peer: Peer, subscriptions: Sequence[tuple[bool, str]], now: float) -> None:
         parts, refused = self._parts, 0
-        for subscribe, name in subscriptions:
+        # Of each topic the last word counts: what a peer takes back in the same breath it has not done.
+        for name, subscribe in {name: subscribe for subscribe, name in subscriptions}.items():
             known = peer.topics.get(name)
             if subscribe and known is None:
                 topic = parts.topics.subscribe(peer, name)
                 if topic is None:
                     refused += 1
-                else:
-                    self._came(topic, peer, now)
+                    continue
+                if name in peer.topics_left:
+                    peer.toggles += 1
+                    parts.tolerate(peer, peer.toggles, TOGGLES_MAX)
+                self._came(topic, peer, now)
             elif known is not None and not subscribe:
+                if known.mesh is not None:
+                    peer.topics_left.add(name)
                 self._leave(known, peer, now)
         if refused:
             parts.counters.subscriptions_refused += refused

@@ -9,7 +9,7 @@ from kontinuum.gossip import events as ev
 from kontinuum.gossip import peer_score
 from kontinuum.gossip.outbox import CONTROL_BYTES_MAX
 from kontinuum.gossip.params import GossipParams
-from kontinuum.gossip.router import STALLED_S
+from kontinuum.gossip.router import STALLED_S, TOGGLES_MAX
 from kontinuum.messages.pubsub_fields import prune_part, subscription_field
 
 
@@ -89,6 +89,52 @@ def test_who_comes_and_goes_is_told_to_the_application():
         ev.PeerLeft("hall", peer_id(1)),
         ev.PeerLeft(TOPIC, peer_id(1)),
     ]
+
+
+def test_of_one_rpc_the_last_word_about_a_topic_counts():
+    """
+    A peer that comes and goes a thousand times in it has come once.
+    """
+    bench = Bench()
+    bench.connect(1, topics=())
+    comes, goes = (subscription_field(TOPIC, subscribe=subscribe) for subscribe in (True, False))
+    bench.say(1, *[comes, goes] * 1000, comes)
+    bench.say(1, *[goes, comes] * 1000)
+    bench.say(1, *[comes, goes] * 1000)
+
+    assert [each for each in bench.effects if isinstance(each, ev.PeerJoined | ev.PeerLeft)] == [
+        ev.PeerJoined(TOPIC, peer_id(1)),
+        ev.PeerLeft(TOPIC, peer_id(1)),
+    ]
+
+
+def test_who_comes_back_all_the_time_pays():
+    """
+    For each TOGGLES_MAX returns of a heartbeat, beyond the first so many; until it is graylisted.
+    """
+    bench = Bench(topics=(TOPIC, "hall"))
+    bench.connect(1)
+
+    def toggle(count):
+        for _ in range(count):
+            for subscribe in (False, True):
+                bench.say(1, subscription_field(TOPIC, subscribe=subscribe))
+
+    def offences():
+        (snapshot,) = bench.router._parts.scores.inspect()
+        return snapshot.behaviour_penalty
+
+    toggle(2 * TOGGLES_MAX - 1)
+    assert offences() == 0
+    toggle(1)
+    assert offences() == 1
+    bench.run(1)
+    before = offences()
+    toggle(TOGGLES_MAX)
+    bench.say(1, subscription_field("hall", subscribe=True))
+    assert offences() == before
+    toggle(100 * TOGGLES_MAX)
+    assert bench.count("rpcs_graylisted") > 50 * TOGGLES_MAX
 
 
 def test_who_reads_nothing_is_named_after_a_while():
