@@ -88,7 +88,7 @@ class Reach:
 
     @property
     def epochs_tried(self) -> int:
-        """How many epochs are derived at most; each takes some 0.1 ms."""
+        """How many epochs are derived at most; each takes 0.1 ms."""
         branches, level = 1, 1
         for _ in range(self.depth):
             level *= self.children * self.branches
@@ -108,7 +108,7 @@ def find_keys(
     Args:
         ancestor: From where to search: the root, or any branch above what is looked for.
         wanted: The public keys, 32 bytes each.
-        reach: How far; by default as far as a household's cluster goes in a minute.
+        reach: How far; by default a household's cluster, which takes about a second.
 
     Yields:
         A wanted key and the secret of its epoch, once each; ends when all were found or everything was tried.
