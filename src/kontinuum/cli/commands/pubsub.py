@@ -1,7 +1,11 @@
 """``kontinuum pubsub``: publish to topics and follow them."""
 
+import asyncio
+import contextlib
+import os
 import sys
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -17,7 +21,10 @@ DATA_BYTES_MAX = 2**20
 """Bytes of one message: no setting allows more. More is refused before anything is sent."""
 
 BATCH = 100
-"""Lines that are published with one request."""
+"""Lines that are published with one request, at most."""
+
+CHUNK_BYTES = 64 * 1024
+"""Bytes of standard input that are read at once: what a pipe holds."""
 
 TopicArgument = Annotated[str, typer.Argument(metavar="TOPIC", help="Its name, 1 to 256 bytes.")]
 
@@ -46,7 +53,7 @@ def pub(
 
     async def work() -> None:
         async with any_node(directory) as session:
-            for batch in _batches(data, lines=lines):
+            async for batch in _batches(data, lines=lines):
                 encoded = [base64.b64encode(message).decode() for message in batch]
                 params = {"topic": topic, "messages": encoded, "wait_s": timeout}
                 result = await session.ask("pubsub.publish", params)
@@ -172,24 +179,60 @@ def _ask(method: str, params: Mapping[str, Any], directory: Any) -> dict[str, An
     return run(work())
 
 
-def _batches(data: str, *, lines: bool) -> Iterator[list[bytes]]:
-    """The messages, in batches that can be sent at once."""
+async def _batches(data: str, *, lines: bool) -> AsyncIterator[list[bytes]]:
+    """The messages, in batches that can be sent at once: a line is sent when it is there."""
     if not lines:
-        content = (
-            sys.stdin.buffer.read(DATA_BYTES_MAX + 1)
-            if data == "-"
-            else data.encode("utf-8", "surrogateescape")
-        )
-        yield [_checked(content)]
+        yield [_checked(await _all_input() if data == "-" else data.encode("utf-8", "surrogateescape"))]
         return
-    batch: list[bytes] = []
-    while line := sys.stdin.buffer.readline(DATA_BYTES_MAX + 2):
-        batch.append(_checked(line.removesuffix(b"\n")))
-        if len(batch) >= BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+    begun = bytearray()
+    while chunk := await _read_input():
+        *ended, tail = chunk.split(b"\n")
+        if ended:
+            ended[0] = bytes(begun) + ended[0]
+            begun.clear()
+        begun += tail
+        _checked(bytes(begun))  # A line without an end is not kept for ever.
+        for start in range(0, len(ended), BATCH):
+            yield [_checked(line) for line in ended[start : start + BATCH]]
+    if begun:
+        yield [bytes(begun)]
+
+
+async def _all_input() -> bytes:
+    content = bytearray()
+    while len(content) <= DATA_BYTES_MAX and (chunk := await _read_input()):
+        content += chunk
+    return bytes(content)
+
+
+async def _read_input() -> bytes:
+    """What is there of standard input, as soon as there is something; nothing at its end.
+
+    The thread is a daemon and reads the descriptor itself, so that Ctrl-C need not wait for a line.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[bytes] = loop.create_future()
+    descriptor = sys.stdin.fileno()
+
+    def finish(chunk: bytes, error: OSError | None) -> None:
+        if done.done():  # Cancelled.
+            return
+        if error is None:
+            done.set_result(chunk)
+        else:
+            done.set_exception(error)
+
+    def read() -> None:
+        chunk, error = b"", None
+        try:
+            chunk = os.read(descriptor, CHUNK_BYTES)
+        except OSError as raised:
+            error = raised
+        with contextlib.suppress(RuntimeError):  # The loop has ended meanwhile.
+            loop.call_soon_threadsafe(finish, chunk, error)
+
+    threading.Thread(target=read, name="stdin", daemon=True).start()
+    return await done
 
 
 def _checked(message: bytes) -> bytes:
