@@ -55,6 +55,8 @@ class ChatFiles:
         self._files = NodeFiles(node)
         self._answers: dict[PeerId, asyncio.Future[bool]] = {}
         self._target: Target | None = None
+        self._opening = asyncio.Lock()
+        """Held while the target is made: two files that are accepted at once share one."""
 
     async def serve(self) -> None:
         """Ask the person about offers, until cancelled."""
@@ -69,9 +71,12 @@ class ChatFiles:
         """The person at the keyboard decides about an offer.
 
         Raises:
-            LineError: Nobody offers anything.
+            LineError: Nobody offers anything, or several do and none of them is named.
         """
-        peer_id = person.peer_id if person is not None else next(reversed(self._answers), None)
+        if person is None and len(self._answers) > 1:
+            names = ", ".join(self._people.hear(peer_id).name for peer_id in self._answers)
+            raise LineError(f"several offer files: {names}; name one: /accept NAME or /decline NAME")
+        peer_id = person.peer_id if person is not None else next(iter(self._answers), None)
         answer = None if peer_id is None else self._answers.get(peer_id)
         if answer is None or answer.done():
             raise LineError("nobody offers a file" if person is None else f"{person.name} offers no file")
@@ -111,8 +116,8 @@ class ChatFiles:
             return Refuse(Code.REFUSED)
         try:
             target = await self._open()
-        except KontinuumError as error:
-            self._show(Warned(f"no file can be stored: {safe_line(str(error))}"))
+        except (KontinuumError, OSError) as error:  # Such as a file where the directory should be.
+            self._show(Warned(f"no file can be stored in {self._directory}: {safe_line(str(error))}"))
             return Refuse(Code.REFUSED)
 
         def ended(reports: Sequence[FileReport], error: KontinuumError | None) -> None:
@@ -127,7 +132,8 @@ class ChatFiles:
         return Accept(target, on_end=ended)
 
     async def _open(self) -> Target:
-        if self._target is None:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            self._target = await asyncio.to_thread(Target, self._directory.absolute(), new_blake3)
-        return self._target
+        async with self._opening:
+            if self._target is None:
+                self._directory.mkdir(parents=True, exist_ok=True)
+                self._target = await asyncio.to_thread(Target, self._directory.absolute(), new_blake3)
+            return self._target

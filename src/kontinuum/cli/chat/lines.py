@@ -86,7 +86,7 @@ class SendFile:
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """``/accept``: take the file that somebody offers; of the one who offered last if nobody is named."""
+    """``/accept``: take the file that somebody offers; a name is needed only while several do."""
 
     name: str | None
     yes: bool = True
