@@ -166,7 +166,7 @@ def nickname(text: str) -> str:
         LineError: It is none.
     """
     if not text or safe_nick(text) != text:
-        raise LineError(f"a name has 1 to {NICK_CHARACTERS_MAX} visible characters, no spaces and no #")
+        raise LineError(f"a name has 1 to {NICK_CHARACTERS_MAX} visible characters, no spaces, #, < or >")
     return text
 
 

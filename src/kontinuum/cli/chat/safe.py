@@ -48,9 +48,13 @@ def safe_nick(nick: str) -> str:
 
     The digits of a key stand behind a ``#``, so a name has none of its own.
     """
-    plain = unicodedata.normalize("NFC", nick).replace("#", " ").strip()
+    plain = unicodedata.normalize("NFC", nick).translate(_NO_NAME).strip()
     shown = safe_line(plain)[:NICK_CHARACTERS_MAX]
     return "-".join(shown.split())
+
+
+_NO_NAME = dict.fromkeys(map(ord, "#<>\u2713\u2714\u2705\u2260"), " ")
+"""What a face draws around a name: the digits' sign, brackets, check marks, the mark of a twin."""
 
 
 def skeleton(nick: str) -> str:

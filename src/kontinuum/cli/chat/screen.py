@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.table import Table
 from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 SCROLL_LINES_MAX = 5000
 """Lines that can be scrolled back to. Our choice: an evening."""
+
+TIME_COLUMNS = 6
+"""Columns of a time and the space behind it, which no words reach."""
 
 HISTORY_MAX = 200
 """Typed lines that the up key brings back. Our choice."""
@@ -136,7 +140,7 @@ class ChatScreen(App[None]):
         match shown:
             case Said():
                 for line in said_texts(shown):
-                    self._write(line)
+                    self._write(hanging(line))
             case Notice(text):
                 self._write(Text(f"  {text}", style="dim"))
             case Warned(text):
@@ -144,7 +148,7 @@ class ChatScreen(App[None]):
             case Moved(room, here):
                 self._draw_head(room, here)
 
-    def _write(self, text: Text) -> None:
+    def _write(self, text: Text | Table) -> None:
         log = self.query_one("#said", RichLog)
         log.write(text, scroll_end=log.is_vertical_scroll_end)
 
@@ -171,6 +175,16 @@ def name_text(person: Person) -> Text:
     if person.mistaken_for is not None:
         text.append(" ≠", style="bold #e5484d")
     return text
+
+
+def hanging(line: Text) -> Table:
+    """Return ``line`` so that what is wrapped stands below it, indented: no words begin where a time does."""
+    first, rest = line[:TIME_COLUMNS], line[TIME_COLUMNS:]
+    table = Table.grid(padding=0)
+    table.add_column(width=TIME_COLUMNS, no_wrap=True)
+    table.add_column()
+    table.add_row(first, rest)
+    return table
 
 
 def said_texts(said: Said) -> list[Text]:

@@ -2,10 +2,12 @@
 
 from datetime import UTC, datetime
 
+from rich.console import Console
+
 from kontinuum.cli.chat.people import People
 from kontinuum.cli.chat.plain import as_json, said_lines
 from kontinuum.cli.chat.safe import LINES_SHOWN_MAX
-from kontinuum.cli.chat.screen import said_texts
+from kontinuum.cli.chat.screen import hanging, said_texts
 from kontinuum.cli.chat.shown import Said
 from kontinuum.identity import KeyPair
 
@@ -36,3 +38,18 @@ def test_a_message_of_as_many_lines_as_are_drawn_is_whole():
     message = said(*([""] * LINES_SHOWN_MAX))
 
     assert len(said_lines(message)) == len(said_texts(message)) == LINES_SHOWN_MAX
+
+
+def test_what_is_wrapped_does_not_begin_where_a_speaker_does():
+    """
+    Padding brings the words of one to the left edge, where they would look like those of another.
+    """
+    console = Console(width=40, no_color=True)
+    with console.capture() as drawn:
+        for text in said_texts(said("x " * 60 + "12:00 bob#12345678: hello")):
+            console.print(hanging(text))
+    first, *more = drawn.get().splitlines()
+
+    assert first[0].isdigit()
+    assert more
+    assert all(line.startswith(" " * 6) for line in more)

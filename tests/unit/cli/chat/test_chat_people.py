@@ -195,6 +195,13 @@ def test_a_name_holds_no_digits_of_a_key():
     assert safe_nick("#") == ""
 
 
+def test_a_name_holds_nothing_that_is_drawn_around_names():
+    """
+    Brackets and the mark of a verified key are the chat's own.
+    """
+    assert safe_nick("a<b>c\u2713\u2714\u2705\u2260") == "a-b-c"
+
+
 @pytest.mark.parametrize("blank", "\u115f\u1160\u2800\u3164\uffa0")
 def test_letters_that_nobody_sees_hide_nothing(blank):
     """
