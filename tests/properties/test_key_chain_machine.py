@@ -10,6 +10,7 @@ said. At the end all agree, and every honest place comes back to life.
 import itertools
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
@@ -400,4 +401,4 @@ class KeyChainMachine(RuleBasedStateMachine):
 
 
 KeyChainMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
-TestKeyChain = KeyChainMachine.TestCase
+TestKeyChain = pytest.mark.slow(KeyChainMachine.TestCase)
