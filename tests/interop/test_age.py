@@ -1,4 +1,4 @@
-"""Other implementations of age and we open each other's files: Debian's program, the Rust and the Go library."""
+"""Other implementations of age and we open each other's files: Debian's program, the Rust and Go libraries."""
 
 import shutil
 import subprocess

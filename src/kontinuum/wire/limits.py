@@ -257,12 +257,12 @@ KEY_CHILDREN_MAX = 256
 alone must try. A higher number: refused."""
 
 KEY_BRANCHES_MAX = 64
-"""Branches of one place, one for each time that its parent answers a theft or a loss. Our choice (ADR 0050). A
-higher number: refused; the parent gives the next machine a place of its own."""
+"""Branches of one place, one for each time that its parent answers a theft or a loss. Our choice (ADR 0050).
+A higher number: refused; the parent gives the next machine a place of its own."""
 
 KEY_EPOCHS_MAX = 1024
-"""Epochs of one branch, one for each rekeying: daily for almost three years. Our choice (ADR 0050): bounds the
-search from the root alone. A higher number: refused; the parent gives a new branch."""
+"""Epochs of one branch, one for each rekeying: daily for almost three years. Our choice (ADR 0050): bounds
+the search from the root alone. A higher number: refused; the parent gives a new branch."""
 
 KEY_LABEL_BYTES_MAX = 64
 """UTF-8 bytes of what people call a place. Our choice. Longer: refused."""
@@ -274,14 +274,15 @@ KEY_PATH_TEXT_CHARS_MAX = 128
 """Characters of a key's name in text. The longest has 40. Longer: refused."""
 
 KEY_SECRET_BYTES_MAX = 512
-"""Bytes of a branch's or an epoch's secret as a parent hands it over. The fullest has 119. Longer: refused."""
+"""Bytes of a branch's or an epoch's secret as a parent hands it over. The fullest has 119. Longer:
+refused."""
 
 STATEMENT_HASH_BYTES = 32
 """Bytes of a statement's id, and of every other SHA-256 hash in a statement. Any other length: refused."""
 
 STATEMENT_BYTES_MAX = 12 * 1024
-"""Bytes of a statement. A checkpoint of 256 heads has 9,100; the others have below 500. Longer: refused before
-decoding."""
+"""Bytes of a statement. A checkpoint of 256 heads has 9,100; the others have below 500. Longer: refused
+before decoding."""
 
 STATEMENT_PREVIOUS_MAX = 4
 """Statements that one statement follows directly: more than one only where a key spoke in two places at once.
@@ -292,7 +293,8 @@ STATEMENT_SEQUENCE_MAX = 2**32 - 1
 refused."""
 
 STATEMENT_KIND_MAX = 255
-"""Largest kind of a statement. Kinds that we do not know are kept without effect. Our choice. Larger: refused."""
+"""Largest kind of a statement. Kinds that we do not know are kept without effect. Our choice. Larger:
+refused."""
 
 STATEMENT_ISSUED_AT_MAX = CONTACT_ISSUED_AT_MAX
 """Latest issue time of a statement, in Unix seconds: the end of the year 9999. Later: refused."""
@@ -316,7 +318,8 @@ CHAIN_BUNDLE_BYTES_MAX = 1_000_000
 """Bytes of one bundle of statements: fits the body of a call. Our choice. Longer: refused before decoding."""
 
 KEY_ORDER_SEQUENCE_MAX = 2**63 - 1
-"""Largest sequence number of a parent's order: fits a signed 64-bit column of any database. Larger: refused."""
+"""Largest sequence number of a parent's order: fits a signed 64-bit column of any database. Larger:
+refused."""
 
 KEY_ORDER_BYTES_MAX = 512
 """Bytes of a parent's order. Ours have below 250. Longer: refused before decoding."""

@@ -67,6 +67,7 @@ def signed(name: str) -> list[SIGNED]:
 
 
 def passes_alone(item: SIGNED) -> bool:
+    """Whether a single call takes it."""
     try:
         ed25519_verify(*item)
     except ValueError:
@@ -89,7 +90,7 @@ def test_a_list_is_judged_item_by_item():
 
 def test_a_signature_that_fits_every_message_fits_none():
     """
-    Under a key of small order R = identity and S = 0 verify: refused, alone and in a list, however it is spelled.
+    Under a key of small order R = identity and S = 0 verify: refused, alone and in a list, in any spelling.
     """
     universal = b"\x01" + bytes(63)
     points = [bytes.fromhex(row["bytes"]) for row in vectors("ed25519_points.json")]
