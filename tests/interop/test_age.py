@@ -1,4 +1,4 @@
-"""Other implementations of age and we open each other's files: Debian's program, the Rust and Go libraries."""
+"""Other implementations of age and we open each other's files: Debian's program, the Rust and Go ones."""
 
 import shutil
 import subprocess
