@@ -197,6 +197,22 @@ async def test_a_peer_that_others_named_and_that_is_gone():
         assert len(node.libp2p._named) == NAMED_MAX
 
 
+async def test_an_older_record_of_a_named_peer_changes_nothing():
+    """
+    Who names a peer cannot bring back addresses that it has left.
+    """
+    left, now = (Multiaddr.parse(f"/ip4/8.8.4.{host}/udp/4433/quic-v1") for host in (1, 2))
+    key_pair = KeyPair.from_seed(bytes(32))
+    older, newer = (
+        seal_peer_record(key_pair.peer_id, sequence, [address], sign_with(key_pair))
+        for sequence, address in ((1, left), (2, now))
+    )
+    async with quiet_node(libp2p=True) as node:
+        for record in (newer, older):
+            assert node.libp2p.learn(key_pair.peer_id, record)
+        assert node.libp2p._named[key_pair.peer_id] == (2, (now,))
+
+
 async def test_a_peer_whose_streams_are_used_up_harms_nobody():
     """
     One that opens as many streams as it may and says nothing on them loses them; others are served meanwhile.

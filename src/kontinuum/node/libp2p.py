@@ -22,6 +22,7 @@ from kontinuum.libp2p.peer_record import open_peer_record
 from kontinuum.libp2p.service import Libp2pService
 from kontinuum.node.connector import Connector
 from kontinuum.node.errors import UnknownPeerError
+from kontinuum.node.named_addresses import fit_to_dial
 from kontinuum.node.neighbours import LIBP2P_PATH, PeerInfo
 from kontinuum.transport import ALPN_LIBP2P
 from kontinuum.transport.errors import CloseCode, ConnectionLostError
@@ -78,7 +79,7 @@ class NodeLibp2p:
     ) -> None:
         self._clock = clock
         self._endpoint = endpoint
-        self._named: dict[PeerId, tuple[Multiaddr, ...]] = {}
+        self._named: dict[PeerId, tuple[int, tuple[Multiaddr, ...]]] = {}
         """Where peers are that others named, by their own signed word."""
         self._rpc = rpc
         self._native = native
@@ -206,15 +207,17 @@ class NodeLibp2p:
     # --- for the topics ---
 
     def learn(self, peer_id: PeerId, record: bytes) -> bool:
-        """Remember what a peer's signed record says, if it is one and that peer's."""
+        """Remember what a peer's signed record says, if it is one and that peer's, and no older one."""
         try:
             opened = open_peer_record(record)
         except PeerError:
             return False
         if opened.peer_id != peer_id:
             return False
-        self._named.pop(peer_id, None)
-        self._named[peer_id] = opened.addresses
+        known = self._named.pop(peer_id, None)
+        if known is None or known[0] <= opened.sequence:
+            known = (opened.sequence, fit_to_dial(opened.addresses, self._addresses()))
+        self._named[peer_id] = known
         if len(self._named) > NAMED_MAX:
             del self._named[next(iter(self._named))]
         return True
@@ -227,7 +230,8 @@ class NodeLibp2p:
         """Connect to a peer that others named. Returns whether it is connected; raises nothing else."""
         if self.serves(peer_id):
             return True
-        if not (addresses := self._named.pop(peer_id, ())):
+        _, addresses = self._named.get(peer_id, (0, ()))
+        if not addresses:
             return False
         try:
             await self._service.settled(await self._connector.connect(peer_id, addresses, patient=True))
