@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 VERIFY_MAX = 512
 """Signatures that are verified in one call. Our choice: 12 ms. Of a peer that is graylisted by them the rest
-is dropped, so that an RPC full of forgeries costs no more."""
+is dropped, unless somebody else brought it too, so that an RPC full of forgeries costs no more."""
 
 VALIDATIONS_MAX = 8192
 """Messages for which the application has been asked and has not answered. Our choice. More are dropped, and
@@ -56,8 +56,8 @@ UNSOLICITED_PENALTY_MAX = 100
 """Of these messages, so many of a heartbeat count. Our choice: enough for the graylist."""
 
 LEAVE_GRACE_S = 10.0
-"""Seconds after we left a topic in which messages of it cost nothing: they may have been on their way. Our
-choice: as the backoff after leaving."""
+"""Seconds after we left a topic in which messages of it cost nothing, and keep what was promised: they may
+have been on their way. Our choice: as the backoff after leaving."""
 
 
 class Receiving:
@@ -100,7 +100,7 @@ class Receiving:
                 self._take_flawed(peer, message)
                 continue
             if topic not in joined:
-                self._take_unsolicited(peer, topic, now)
+                self._take_unsolicited(peer, topic, author + seqno, now)
                 continue
             if author == local:
                 counters.own_returned += 1
@@ -200,6 +200,12 @@ class Receiving:
             if not parts.is_graylisted(peer):
                 kept.append((peer, message, entry))
                 continue
+            # Who brought the same bytes and is not graylisted must not lose them by having come second.
+            entry.others = [other for other in entry.others if not parts.is_graylisted(other)]
+            if entry.others:
+                entry.source = entry.others.pop(0)
+                kept.append((entry.source, message, entry))
+                continue
             parts.counters.graylisted_unverified += 1
             if parts.seen.known.get(entry.message_id) is entry:
                 parts.seen.discard(entry.message_id)
@@ -217,11 +223,13 @@ class Receiving:
         else:
             counters.flawed_forgivably += 1
 
-    def _take_unsolicited(self, peer: Peer, topic: str, now: float) -> None:
+    def _take_unsolicited(self, peer: Peer, topic: str, message_id: bytes, now: float) -> None:
         self._parts.counters.unsolicited += 1
         left_at = self._left.get(topic)
         if left_at is None or left_at + LEAVE_GRACE_S <= now:
             peer.unsolicited += 1
+        else:
+            self._parts.promises.forgive(message_id, peer)  # We may have asked for it while we were in.
 
     def _take_duplicate(self, peer: Peer, topic: str, entry: Entry | State, now: float) -> None:
         parts = self._parts

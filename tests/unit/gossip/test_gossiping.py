@@ -251,6 +251,22 @@ def test_a_question_that_has_not_left_breaks_no_promise():
     assert offences(bench, 1) == 0
 
 
+def test_an_answer_that_comes_after_we_left_keeps_the_promise():
+    """
+    We asked while we were in the topic.
+    """
+    bench = Bench()
+    bench.connect(1)
+    promised = bench.message(seqno=START_NS + 5_000)
+    bench.tell(1, ihave_part(TOPIC, [peer_id(99).multihash + (START_NS + 5_000).to_bytes(8)]))
+    bench.give(ev.Unsubscribe(TOPIC))
+    bench.say(1, promised)
+    bench.run(6)
+
+    assert bench.count("iwant_sent") == 1
+    assert offences(bench, 1) == 0
+
+
 # --- answering ---
 
 

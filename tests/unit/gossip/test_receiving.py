@@ -168,6 +168,26 @@ def test_an_rpc_full_of_forgeries_is_not_verified_to_the_end(monkeypatch):
     assert len(bench.router._parts.seen) == 1
 
 
+def test_who_brought_the_same_as_a_forger_does_not_lose_it(monkeypatch):
+    """
+    An honest copy that came second is verified when the first bearer is dropped, and is its bearer's.
+    """
+    monkeypatch.setattr(receiving, "VERIFY_MAX", 8)
+    bench = meshed(3)
+    good = bench.message()
+    forgeries = b"".join(bench.message(sign=forged) for _ in range(50))
+    bench.give(
+        ev.RpcReceived(peer_id(1), forgeries + good),
+        ev.RpcReceived(peer_id(2), good),
+        ev.RpcReceived(peer_id(3), good),
+    )
+
+    (delivery,) = bench.all(ev.Deliver)
+    assert delivery.message.received_from == peer_id(2)
+    assert bench.count("graylisted_unverified") == 42
+    assert min(bench.score(2), bench.score(3)) >= 0
+
+
 @pytest.mark.parametrize(
     ("field", "counter", "score"),
     [
