@@ -109,7 +109,7 @@ class Outbox:
         """Whether something has been waiting since then, or longer, and nothing was sent."""
         return self.stalled_since is not None and self.stalled_since <= since
 
-    # --- putting in. ``Parts.forward`` does it itself: it is done for each message and each peer of a mesh
+    # --- putting in. ``Forwarding`` does it itself: it is done for each message and each peer of a mesh
 
     def put_subscription(self, field: bytes) -> None:
         """Tell it before all else."""

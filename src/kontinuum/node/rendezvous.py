@@ -6,7 +6,7 @@ done as soon as it has joined its network.
 
 Source: docs/protocols/topics.md, "Rendezvous". The key has the hash under which libp2p's programs advertise a
         topic (libp2p specs, discovery/; go-libp2p-pubsub discovery.go, ``floodsub:`` and the topic).
-Bounds: SEARCHES_MAX searches and announcements at once, DIALS_MAX dials, CONNECTS_MAX for one topic at once.
+Bounds: SEARCHES_MAX searches and announcements at once, DIALS_MAX dials, CONNECTS_MAX of one answer.
 Trust:  anybody may say that it is in a topic; such a peer gets a connection, and the router's score says what
         it is worth. A contact was verified by the DHT.
 """
@@ -35,7 +35,7 @@ FIND_COUNT = 20
 """Peers that one search looks for. Our choice: three times the mesh, as some will not answer."""
 
 CONNECTS_MAX = 6
-"""Dials for one topic at a time. gossipsub v1.0, D: so many are missing at most."""
+"""Dials for one answer to what the router wants. gossipsub v1.0, D: so many are missing at most."""
 
 DIALS_MAX = 64
 """Dials at once, of all topics. Our choice; what the router wants beyond it is dropped, and wanted again."""
