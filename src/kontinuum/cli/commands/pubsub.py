@@ -1,11 +1,7 @@
 """``kontinuum pubsub``: publish to topics and follow them."""
 
-import asyncio
-import contextlib
-import os
 import sys
-import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -16,15 +12,6 @@ from kontinuum.cli.options import DirOption, JsonOption, TimeoutOption
 from kontinuum.cli.output import columns, printable, size_text
 
 app = typer.Typer(help="Publish to topics, and follow them.", no_args_is_help=True, rich_markup_mode=None)
-
-DATA_BYTES_MAX = 2**20
-"""Bytes of one message: no setting allows more. More is refused before anything is sent."""
-
-BATCH = 100
-"""Lines that are published with one request, at most."""
-
-CHUNK_BYTES = 64 * 1024
-"""Bytes of standard input that are read at once: what a pipe holds."""
 
 TopicArgument = Annotated[str, typer.Argument(metavar="TOPIC", help="Its name, 1 to 256 bytes.")]
 
@@ -47,13 +34,14 @@ def pub(
     """
     import base64
 
+    from kontinuum.cli.message_input import batches
     from kontinuum.cli.session import any_node, run
 
     total = {"messages": 0, "bytes": 0, "peers": 0, "elapsed_ms": 0.0}
 
     async def work() -> None:
         async with any_node(directory) as session:
-            async for batch in _batches(data, lines=lines):
+            async for batch in batches(data, lines=lines):
                 encoded = [base64.b64encode(message).decode() for message in batch]
                 params = {"topic": topic, "messages": encoded, "wait_s": timeout}
                 result = await session.ask("pubsub.publish", params)
@@ -177,73 +165,6 @@ def _ask(method: str, params: Mapping[str, Any], directory: Any) -> dict[str, An
             return await session.ask(method, params)
 
     return run(work())
-
-
-async def _batches(data: str, *, lines: bool) -> AsyncIterator[list[bytes]]:
-    """The messages, in batches that can be sent at once: a line is sent when it is there."""
-    if not lines:
-        yield [_checked(await _all_input() if data == "-" else data.encode("utf-8", "surrogateescape"))]
-        return
-    begun = bytearray()
-    while chunk := await _read_input():
-        *ended, tail = chunk.split(b"\n")
-        if ended:
-            ended[0] = bytes(begun) + ended[0]
-            begun.clear()
-        begun += tail
-        _checked(bytes(begun))  # A line without an end is not kept for ever.
-        for start in range(0, len(ended), BATCH):
-            yield [_checked(line) for line in ended[start : start + BATCH]]
-    if begun:
-        yield [bytes(begun)]
-
-
-async def _all_input() -> bytes:
-    content = bytearray()
-    while len(content) <= DATA_BYTES_MAX and (chunk := await _read_input()):
-        content += chunk
-    return bytes(content)
-
-
-async def _read_input() -> bytes:
-    """What is there of standard input, as soon as there is something; nothing at its end.
-
-    The thread is a daemon and reads the descriptor itself, so that Ctrl-C need not wait for a line.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[bytes] = loop.create_future()
-    descriptor = sys.stdin.fileno()
-
-    def finish(chunk: bytes, error: OSError | None) -> None:
-        if done.done():  # Cancelled.
-            return
-        if error is None:
-            done.set_result(chunk)
-        else:
-            done.set_exception(error)
-
-    def read() -> None:
-        chunk, error = b"", None
-        try:
-            chunk = os.read(descriptor, CHUNK_BYTES)
-        except OSError as raised:
-            error = raised
-        with contextlib.suppress(RuntimeError):  # The loop has ended meanwhile.
-            loop.call_soon_threadsafe(finish, chunk, error)
-
-    threading.Thread(target=read, name="stdin", daemon=True).start()
-    return await done
-
-
-def _checked(message: bytes) -> bytes:
-    if len(message) > DATA_BYTES_MAX:
-        raise CliError(
-            f"a message holds at most {DATA_BYTES_MAX} bytes, and less unless the nodes are set so",
-            family=Exit.MISUSE,
-            code="message_too_large",
-            hint="send a file to a peer instead: kontinuum send FILE PEER",
-        )
-    return message
 
 
 def _show(event: Mapping[str, Any], *, raw: bool) -> None:
