@@ -161,10 +161,10 @@ class Meshes:
                 self._fill(topic, params.D, now)
             elif sum(peer.outbound for peer in mesh) < params.D_out:
                 self._fill_outbound(topic, now)
-            if len(mesh) > params.D_high:
-                self._prune_to_d(topic, now)
             if tick % params.opportunistic_graft_ticks == 0 and len(mesh) > 1:
                 self._improve(topic, now)
+            if len(mesh) > params.D_high:
+                self._prune_to_d(topic, now)
 
     def _fill(self, topic: Topic, target: int, now: float) -> None:
         missing = target - len(topic.mesh or ())
@@ -201,7 +201,7 @@ class Meshes:
     def _improve(self, topic: Topic, now: float) -> None:
         """Graft some that are better than the median of a mesh that is not good enough.
 
-        Into a full mesh, too: the next heartbeat prunes it to D, and keeps the best.
+        Into a full mesh, too: it is pruned to D then, and keeps the best.
         """
         parts = self._parts
         mesh = topic.mesh or {}

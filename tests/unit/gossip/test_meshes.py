@@ -325,6 +325,27 @@ def test_opportunistic_grafting_improves_a_poor_mesh():
     assert set(bench.mesh()) - {1, 2, 3, 4, 5} < {6, 7, 8}
 
 
+def test_a_full_mesh_of_poor_peers_is_improved_and_pruned():
+    """
+    Attackers who fill a mesh up to D_high do not stay for good: two better ones come, the best stay, and the
+    heartbeat ends within D_high.
+    """
+    bench = Bench(thresholds=PeerScoreThresholds(opportunistic_graft_threshold=5.0))
+    full = bench.router._parts.params.D_high
+    for number in range(1, full + 1):
+        bench.connect(number, mesh=True)
+        rated(bench, number, 0)
+    for number in range(full + 1, full + 4):
+        bench.connect(number)
+        rated(bench, number, 20)
+    bench.run(58)
+    assert len(bench.mesh()) == full
+    bench.run(2)
+
+    assert len(bench.mesh()) == bench.router._parts.params.D
+    assert len(set(bench.mesh()) & {full + 1, full + 2, full + 3}) == 2
+
+
 def test_a_good_mesh_is_left_alone():
     """
     A median at the threshold is good enough.
