@@ -123,6 +123,12 @@ class Outbox:
         elif self._has_control_room(part):
             self._control[part] = None
 
+    def forget_control(self) -> None:
+        """The stream was opened anew: what waited to be told of topics and meshes is told anew, or is over."""
+        self._subscriptions.clear()
+        self._control.clear()
+        self._control_bytes = 0
+
     def withdraw_control(self, part: bytes) -> None:
         """Do not tell it, if it still waits."""
         if part in self._control:

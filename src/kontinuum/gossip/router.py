@@ -229,6 +229,7 @@ class Router:
             parts.peers[event.peer] = peer
         else:
             peer.outbox.room_bytes = event.room_bytes
+            peer.outbox.forget_control()
             peer.protocol, peer.outbound, peer.address = event.protocol, event.outbound, event.address
             for topic in peer.topics.values():
                 self._meshes.gone(topic, peer, now)  # It has forgotten that it was in our mesh.
