@@ -124,7 +124,7 @@ class Outbox:
             self._control[part] = None
 
     def forget_control(self) -> None:
-        """The stream was opened anew: what waited to be told of topics and meshes is told anew, or is over."""
+        """The stream was opened anew: what waited to be told of topics and meshes is told anew, or over."""
         self._subscriptions.clear()
         self._control.clear()
         self._control_bytes = 0
