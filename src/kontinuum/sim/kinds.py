@@ -5,10 +5,8 @@ Trust:  scenario files are written by whoever runs the simulator.
 
 from __future__ import annotations
 
-import tomllib
 from typing import TYPE_CHECKING, Any
 
-from kontinuum.base.errors import FileUnavailableError
 from kontinuum.sim import scenario as dht
 from kontinuum.sim.errors import ScenarioError
 from kontinuum.sim.gossip import run as gossip_run
@@ -32,18 +30,7 @@ def load(path: Path) -> AnyScenario:
         FileUnavailableError: It cannot be read.
         ScenarioError: It is no TOML, or a key is wrong; the message names it.
     """
-    try:
-        data = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise FileUnavailableError(path, "read", error.strerror or str(error)) from None
-    except UnicodeDecodeError:
-        raise ScenarioError("file", "not UTF-8", source=str(path)) from None
-    except tomllib.TOMLDecodeError as error:
-        raise ScenarioError("file", f"not TOML: {error}", source=str(path)) from None
-    try:
-        return from_dict(data)
-    except ScenarioError as error:
-        raise ScenarioError(error.key, error.problem, source=str(path)) from None
+    return dht.load_tables(path, from_dict)
 
 
 def from_dict(data: dict[str, Any]) -> AnyScenario:

@@ -10,16 +10,18 @@ Trust:  scenario files are written by whoever runs the simulator.
 import dataclasses
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kontinuum.base.errors import FileUnavailableError
 from kontinuum.dht.config import ALPHA, ALPHA_MAX, ALPHA_MIN, K_MAX, K_MIN, PATHS, QUORUM, Defences, K
 from kontinuum.sim.errors import ScenarioError
 from kontinuum.sim.regions import REGIONS
 from kontinuum.sim.tables import number, one_of, read_table
+
+S = TypeVar("S")
 
 NODES_MAX = 1_000_000
 """Honest nodes of a scenario. Our choice: far above what one process holds."""
@@ -251,7 +253,12 @@ class Scenario:
 
 
 def load(path: Path) -> Scenario:
-    """Read a scenario file.
+    """Read a scenario file of the DHT. Raises as :func:`load_tables`."""
+    return load_tables(path, from_dict)
+
+
+def load_tables(path: Path, build: Callable[[dict[str, Any]], S]) -> S:
+    """Read a scenario file, whose tables ``build`` checks.
 
     Raises:
         FileUnavailableError: It cannot be read.
@@ -263,7 +270,7 @@ def load(path: Path) -> Scenario:
         raise FileUnavailableError(path, "read", error.strerror or str(error)) from None
     except UnicodeDecodeError:
         raise ScenarioError("file", "not UTF-8", source=str(path)) from None
-    return parse(text, source=str(path))
+    return _parse(text, build, source=str(path))
 
 
 def parse(text: str, *, source: str = "") -> Scenario:
@@ -272,12 +279,16 @@ def parse(text: str, *, source: str = "") -> Scenario:
     Raises:
         ScenarioError: It is no TOML, or a key is wrong.
     """
+    return _parse(text, from_dict, source=source)
+
+
+def _parse(text: str, build: Callable[[dict[str, Any]], S], *, source: str) -> S:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ScenarioError("file", f"not TOML: {error}", source=source) from None
     try:
-        return from_dict(data)
+        return build(data)
     except ScenarioError as error:
         raise ScenarioError(error.key, error.problem, source=source) from None
 
