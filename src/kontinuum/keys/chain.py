@@ -163,6 +163,14 @@ class Chain:
         lacking = [statement for statement in self._statements.values() if statement.id not in known]
         return tuple(in_turns(lacking, self._registers)[:statements_max])
 
+    def foundation(self, statements: Iterable[StatementId]) -> tuple[Statement, ...]:
+        """These statements and everything that they build on: enough to check them without the rest.
+
+        Ids that are not here are passed over. In an order in which another chain can take them.
+        """
+        wanted = self._builds_on(each for each in statements if each in self._statements)
+        return tuple(each for each in self._statements.values() if each.id in wanted)
+
     def wanted(self) -> tuple[StatementId, ...]:
         """Statements that a checkpoint names and that are not here, sorted: somebody keeps them back.
 

@@ -368,3 +368,21 @@ def test_chains_compare_by_what_they_hold(family):
     assert family.chain.statement(StatementId(b"?" * 32)) is None
     assert family.chain.statement(family.laptop.statements[0].id) == family.laptop.statements[0]
     assert family.laptop.statements[0].id in family.chain
+
+
+def test_the_foundation_of_a_statement_is_all_that_another_chain_needs_to_take_it(family):
+    """
+    Nothing that it builds on is missing, nothing else is there, and unknown ids are passed over.
+    """
+    birth, first = family.laptop.statements
+
+    founded = family.chain.foundation([first.id, StatementId(b"?" * 32)])
+
+    stranger = Chain(family.chain.genesis)
+    merged = stranger.merge(founded)
+    assert not merged.missing
+    assert not merged.refused
+    assert first.id in stranger
+    assert birth.id in stranger
+    assert len(founded) < len(family.chain)
+    assert family.chain.foundation([]) == ()
