@@ -59,10 +59,7 @@ async def test_a_fellow_that_was_never_reached_is_dialled_ever_less_often():
     """
     world = World(PEERS[:2])
     world.dead.add(PEERS[0])
-    times = []
-    for step in range(600):
-        if PEERS[0] in await world.look(step * 0.5):
-            times.append(step * 0.5)
+    times = [step * 0.5 for step in range(600) if PEERS[0] in await world.look(step * 0.5)]
     gaps = [after - before for before, after in pairwise(times)]
 
     assert gaps == sorted(gaps)
