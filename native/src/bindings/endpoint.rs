@@ -47,7 +47,6 @@ pub struct Endpoint {
     base: Instant,
     /// Virtual time of an endpoint without a socket.
     virtual_now: Mutex<Option<Instant>>,
-    public_key: [u8; 32],
     /// Calls and replies since something was last sent.
     queued: AtomicU32,
 }
@@ -156,17 +155,27 @@ impl Endpoint {
                 Err(error) => PyRuntimeError::new_err(error.to_string()),
             })?;
         let base = Instant::now();
-        let public_key = *engine.public_key();
         let engine = Arc::new(Mutex::new(engine));
         let guard = bind.map(|_| Guard::start(engine.clone())).transpose()?;
         let virtual_now = Mutex::new(bind.is_none().then_some(base));
-        Ok(Self { engine, guard: Mutex::new(guard), base, virtual_now, public_key, queued: AtomicU32::new(0) })
+        Ok(Self { engine, guard: Mutex::new(guard), base, virtual_now, queued: AtomicU32::new(0) })
     }
 
-    /// The identity: 32 bytes.
+    /// The identity that new handshakes show: 32 bytes.
     #[getter]
     fn public_key<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.public_key)
+        PyBytes::new(py, self.engine().public_key())
+    }
+
+    /// Show the identity of another seed in every handshake that begins from now on. Connections go on.
+    fn set_identity(&self, seed: &[u8]) -> PyResult<()> {
+        let seed = key(seed)?;
+        self.engine().set_identity(&seed).map_err(|error| PyRuntimeError::new_err(error.to_string()))
+    }
+
+    /// The identity that we showed in the handshake of a connection: 32 bytes.
+    fn shown<'py>(&self, py: Python<'py>, connection: u64) -> PyResult<Bound<'py, PyBytes>> {
+        self.with(connection, |connection, _| PyBytes::new(py, connection.shown()))
     }
 
     /// `(host, port)` of the socket.
@@ -413,7 +422,7 @@ impl Endpoint {
     const MESSAGE_BYTES_MAX: usize = crate::engine::wire::MESSAGE_BYTES_MAX;
 
     fn __repr__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let key: String = slf.get().public_key[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+        let key: String = slf.get().engine().public_key()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
         format!("<Endpoint {key}>").into_pyobject(slf.py()).map(Bound::into_any).map_err(Into::into)
     }
 }

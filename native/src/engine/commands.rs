@@ -274,6 +274,11 @@ impl Connection {
         self.quic.close_path(now, PathId::from(path), VarInt::from_u32(0)).map_err(|error| error.to_string())
     }
 
+    /// The identity that we showed in the handshake: who we are to this peer.
+    pub fn shown(&self) -> &[u8; 32] {
+        &self.shown
+    }
+
     /// Secrets that both sides can derive and nobody else (RFC 8446, section 7.5).
     pub fn export_keying_material(&self, out: &mut [u8], label: &[u8], context: &[u8]) -> Result<(), Refusal> {
         let session = self.quic.crypto_session();

@@ -92,6 +92,8 @@ pub struct Connection {
     /// Calls among `opening` that are no longer wanted.
     pub(super) unwanted: usize,
     address: SocketAddr,
+    /// The identity that we showed in its handshake.
+    pub(super) shown: [u8; 32],
     pub(super) control: Option<StreamId>,
     /// Streams of the peer that are not forgotten yet, by direction.
     pub(super) inbound: [u32; 2],
@@ -135,6 +137,7 @@ impl Connection {
         id: u64,
         token: Option<u64>,
         address: SocketAddr,
+        shown: [u8; 32],
         options: &Options,
     ) -> Self {
         Self {
@@ -152,6 +155,7 @@ impl Connection {
             calls: FxHashMap::default(),
             unwanted: 0,
             address,
+            shown,
             control: None,
             inbound: [0; 2],
             streams_max: options.streams_max,

@@ -46,6 +46,8 @@ pub struct Engine {
     pub(super) dirty: Vec<usize>,
     pub(super) timers: BTreeSet<(Instant, usize)>,
     pub(super) protocols: Protocols,
+    /// What accepts handshakes, if anything does. Kept, since a change of identity replaces its keys only.
+    pub(super) server: Option<Arc<ServerConfig>>,
     pub(super) transport: Arc<TransportConfig>,
     pub(super) initial_ids: Option<Arc<Mutex<SeededCids>>>,
     pub(super) admission: Admission,
@@ -91,13 +93,14 @@ impl Engine {
         });
         let allow_mtud = socket.as_ref().is_none_or(|socket| !socket.may_fragment());
         Ok(Self {
-            endpoint: noq_proto::Endpoint::new(Arc::new(endpoint_config), server, allow_mtud),
+            endpoint: noq_proto::Endpoint::new(Arc::new(endpoint_config), server.clone(), allow_mtud),
             connections: Vec::new(),
             serial: 0,
             epoch: None,
             dirty: Vec::new(),
             timers: BTreeSet::new(),
             protocols,
+            server,
             transport,
             initial_ids,
             admission: Admission::new(&options),
@@ -116,6 +119,23 @@ impl Engine {
     /// Our identity.
     pub fn public_key(&self) -> &[u8; 32] {
         &self.protocols.public
+    }
+
+    /// Show the identity of `seed` in every handshake that begins from now on, made or accepted.
+    ///
+    /// Connections, handshakes that are under way and Retry tokens go on as they are: the key that protects tokens
+    /// belongs to the endpoint, as do the numbers by which it recognises its connections. Nothing can be resumed under
+    /// another identity, since nothing is ever resumed here (`tls::raw_key`, `tls::libp2p`: no tickets).
+    pub fn set_identity(&mut self, seed: &[u8; 32]) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let protocols = Protocols::new(seed, &self.options)?;
+        if let Some(server) = &mut self.server {
+            let mut replaced = ServerConfig::clone(server);
+            replaced.crypto = protocols.server.clone();
+            *server = Arc::new(replaced);
+            self.endpoint.set_server_config(Some(server.clone()));
+        }
+        self.protocols = protocols;
+        Ok(())
     }
 
     /// Handshakes judged so far, and in progress.
@@ -209,7 +229,7 @@ impl Engine {
         if self.connections.len() <= index {
             self.connections.resize_with(index + 1, || None);
         }
-        let connection = Connection::new(quic, id, token, to, &self.options);
+        let connection = Connection::new(quic, id, token, to, self.protocols.public, &self.options);
         self.connections[index] = Some(Box::new(connection));
         self.live += 1;
         self.touch(index);
@@ -320,14 +340,14 @@ impl Engine {
     }
 }
 
-/// A node that restarts with the same key recognises the connections of its former life, and tells their
-/// peers at once that they are over (stateless reset, RFC 9000, section 10.3.2).
 /// Cores of the machine, whichever of them this process may use: the peer may have the others.
 fn cores() -> usize {
     // SAFETY: sysconf has no preconditions.
     usize::try_from(unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }).unwrap_or(1)
 }
 
+/// A node that restarts with the same key recognises the connections of its former life, and tells their
+/// peers at once that they are over (stateless reset, RFC 9000, section 10.3.2).
 fn endpoint_config(seed: &[u8; 32]) -> EndpointConfig {
     let reset = blake3::derive_key("kontinuum stateless reset v1", seed);
     let ids = blake3::derive_key("kontinuum connection ids v1", seed);

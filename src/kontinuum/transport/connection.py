@@ -85,6 +85,7 @@ class Connection:
         "is_closing",
         "key_exchange",
         "last_used",
+        "local_id",
         "opened_at",
         "outbound",
         "peer_id",
@@ -96,6 +97,7 @@ class Connection:
         endpoint: "Endpoint",
         connection_id: int,
         peer_id: PeerId,
+        local_id: PeerId,
         remote_address: tuple[str, int],
         *,
         outbound: bool,
@@ -106,7 +108,9 @@ class Connection:
         self.endpoint = endpoint
         self.id = connection_id
         self.peer_id = peer_id
-        """Who the peer proved to be."""
+        """Who the peer proved to be; another name once it has proved that on this connection (``renamed``)."""
+        self.local_id = local_id
+        """Who we are to the peer: what we showed in the handshake, or have proved on it since then."""
         self.remote_address = remote_address
         """IP address and port of the first path."""
         self.outbound = outbound

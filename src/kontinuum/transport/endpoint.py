@@ -81,6 +81,7 @@ class Endpoint:
         self.options = options or TransportOptions()
         self.loop = asyncio.get_running_loop()
         self.peer_id = key_pair.peer_id
+        """Our identity: what new handshakes show."""
         self.connections: dict[int, Connection] = {}
         try:
             self.native = _native.Endpoint(key_pair.seed, bind, self.options.native())
@@ -155,6 +156,24 @@ class Endpoint:
             del self._dials[token]
             if connection_id not in self.connections:
                 self._quietly_close(connection_id)
+
+    def adopt(self, key_pair: KeyPair) -> None:
+        """Go over to another identity: handshakes that begin from now on show it, in both directions.
+
+        Connections go on, and so do handshakes that are under way, under the identity that they began with
+        (``Connection.local_id``).
+
+        Raises:
+            MisuseError: The endpoint is closed.
+            UnavailableError: A file that the settings name cannot be written; nothing has changed.
+        """
+        if self._closed:
+            raise MisuseError("the endpoint is closed")
+        try:
+            self.native.set_identity(key_pair.seed)
+        except RuntimeError as error:
+            raise UnavailableError(str(error)) from None
+        self.peer_id = key_pair.peer_id
 
     async def close(self, code: int = CloseCode.SHUTDOWN, reason: str = "shutdown") -> None:
         """End all connections, tell the peers, and give the socket back. A second call does nothing.
@@ -361,10 +380,15 @@ class Endpoint:
         host: str,
         port: int,
     ) -> None:
+        try:
+            shown = PeerId(self.native.shown(connection_id))
+        except BrokenPipeError:  # It is over already; the event of that comes next.
+            shown = self.peer_id
         connection = Connection(
             self,
             connection_id,
             PeerId(peer),
+            shown,
             (host, port),
             outbound=token is not None,
             alpn=alpn.decode(),
