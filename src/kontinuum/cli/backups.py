@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from kontinuum.keys.backup.reading import ReadBackup
     from kontinuum.keys.keystore import Protection
 
-_SOURCE = re.compile(r"auto|prompt|env:[A-Za-z_][A-Za-z0-9_]*|fd:[0-9]{1,4}", re.ASCII)
 _DESCRIPTOR = re.compile(r"fd:([0-9]{1,4})", re.ASCII)
 _GROUP = re.compile(r"([0-9]{1,2})(?:/|of)([0-9]{1,2})", re.ASCII)
 _HEX_KEY = re.compile(r"[0-9a-fA-F]{64}", re.ASCII)
@@ -36,11 +35,11 @@ def passphrase(source: str, prompt: str, option: str, *, confirm: bool = False) 
     Raises:
         CliError: There is no such source, or a terminal is needed and there is none.
     """
-    from kontinuum.node.passphrase import read_passphrase
+    from kontinuum.node.passphrase import SOURCES, is_source, read_passphrase
 
-    if _SOURCE.fullmatch(source) is None:
+    if not is_source(source):
         raise CliError(
-            f"{option} {source!r} is none of auto, prompt, env:NAME, fd:NUMBER",
+            f"{option} {source!r} is none of {SOURCES}",
             family=Exit.MISUSE,
             code="usage",
         )

@@ -22,6 +22,7 @@ from kontinuum.gossip.subscription import BYTES_MAX, MESSAGES_MAX
 from kontinuum.node.config_rules import contradictions, doubts, explain
 from kontinuum.node.errors import ConfigError, Finding
 from kontinuum.node.local_address import LocalAddress, host_and_port
+from kontinuum.node.passphrase import SOURCE_PATTERN, SOURCES
 from kontinuum.transport.options import ACTIVE_WAIT_MAX_S
 from kontinuum.wire.limits import PUBSUB_DATA_BYTES_MAX
 
@@ -109,10 +110,9 @@ class NodeConfig(BaseSettings):
         description="Proof of work that every identity of this network carries. All its nodes use one value.",
     )  # fmt: skip
     passphrase_source: str = Field(
-        "auto", pattern=r"^(auto|prompt|env:[A-Za-z_][A-Za-z0-9_]*|fd:[0-9]{1,4})$",
-        json_schema_extra=_about(NETWORK, form="auto, prompt, env:NAME or fd:NUMBER"),
+        "auto", pattern=SOURCE_PATTERN, json_schema_extra=_about(NETWORK, form=SOURCES),
         description="Where the passphrase of the key comes from: auto (KONTINUUM_PASSPHRASE, or else the "
-        "terminal), prompt, env:NAME, or fd:NUMBER.",
+        "terminal), prompt, env:NAME, fd:NUMBER, credential:NAME (systemd) or keyring:SERVICE/USER.",
     )  # fmt: skip
 
     listen: str = Field(

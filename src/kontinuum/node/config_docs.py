@@ -51,8 +51,8 @@ def markdown(cls: type[NodeConfig] = NodeConfig) -> str:
         "all that is wrong or doubtful; a program uses `NodeConfig.load()` or `NodeConfig(network=...)`.",
         "",
         "The passphrase of a key is never a setting. It comes from the variable `KONTINUUM_PASSPHRASE`",
-        '(removed from the environment once read), a file descriptor (`passphrase_source = "fd:3"`), or the',
-        "terminal.",
+        '(removed from the environment once read), a file descriptor (`passphrase_source = "fd:3"`), a',
+        "systemd credential, a keyring ([runbook](runbooks/key-stores.md)), or the terminal.",
     ]
     group = ""
     for name, field in [("data_dir", cls.model_fields["data_dir"]), *_fields(cls)]:

@@ -1,4 +1,4 @@
-"""Where the passphrase of a key comes from: the environment, a file descriptor, or a person at a terminal.
+"""Where a passphrase comes from: environment, descriptor, systemd, keyring, or a person at a terminal.
 
 Bounds:   PASSPHRASE_BYTES_MAX.
 Trust:    a passphrase never stands on a command line or in a configuration file, because other processes and
@@ -10,15 +10,29 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import sys
 
 from kontinuum.node.errors import PassphraseError
+from kontinuum.node.passphrase_stores import passphrase_from_credential, passphrase_from_keyring
 
 PASSPHRASE_BYTES_MAX = 1024
 """UTF-8 bytes of a passphrase, as for the key file itself. More is likely a wrong file: refused."""
 
 PASSPHRASE_VARIABLE = "KONTINUUM_PASSPHRASE"  # noqa: S105 -- the name of the variable
 """The environment variable that ``auto`` looks at first."""
+
+SOURCES = "auto, prompt, env:NAME, fd:NUMBER, credential:NAME or keyring:SERVICE/USER"
+"""The ways to give a passphrase, for a person."""
+
+_WORD = r"[A-Za-z0-9_][A-Za-z0-9._@+-]{0,127}"
+
+SOURCE_PATTERN = (
+    rf"^(auto|prompt|env:[A-Za-z_][A-Za-z0-9_]*|fd:[0-9]{{1,4}}|credential:{_WORD}|keyring:{_WORD}/{_WORD})$"
+)
+"""The same as a regular expression. Names are one word: no slash, no leading dot, no control character."""
+
+_SOURCE = re.compile(SOURCE_PATTERN, re.ASCII)
 
 
 def read_passphrase(
@@ -27,13 +41,15 @@ def read_passphrase(
     """Return a passphrase; it is not empty.
 
     Args:
-        source: ``auto``, ``prompt``, ``env:NAME`` or ``fd:NUMBER`` (the setting ``passphrase_source``).
+        source: one of SOURCES, as in the setting ``passphrase_source``.
         prompt: what a person is asked.
         confirm: ask twice, for a new passphrase.
 
     Raises:
         PassphraseError: there is none to be had; the message says the ways to give one.
     """
+    if not is_source(source):
+        raise PassphraseError(f"passphrase source {source!r} is none of {SOURCES}")
     kind, _, name = source.partition(":")
     if kind == "auto" and PASSPHRASE_VARIABLE in os.environ:
         kind, name = "env", PASSPHRASE_VARIABLE
@@ -41,10 +57,13 @@ def read_passphrase(
         passphrase = _from_environment(name)
     elif kind == "fd":
         passphrase = _from_descriptor(int(name))
-    elif kind in ("auto", "prompt"):
-        passphrase = _from_terminal(prompt, confirm=confirm)
+    elif kind == "credential":
+        passphrase = passphrase_from_credential(name)
+    elif kind == "keyring":
+        service, _, user = name.partition("/")
+        passphrase = passphrase_from_keyring(service, user)
     else:
-        raise PassphraseError(f"passphrase source {source!r} is none of auto, prompt, env:NAME, fd:NUMBER")
+        passphrase = _from_terminal(prompt, confirm=confirm)
     if not passphrase:
         raise PassphraseError("the passphrase is empty")
     if len(passphrase) > PASSPHRASE_BYTES_MAX:
@@ -53,6 +72,11 @@ def read_passphrase(
         return passphrase.decode()
     except UnicodeDecodeError:
         raise PassphraseError("the passphrase is not UTF-8 text") from None
+
+
+def is_source(text: str) -> bool:
+    """Whether ``text`` is one of SOURCES."""
+    return _SOURCE.fullmatch(text) is not None
 
 
 def _from_environment(name: str) -> bytes:

@@ -50,7 +50,7 @@ SourceOption = Annotated[
         "--passphrase-source",
         metavar="SOURCE",
         help="Of the key store's passphrase: auto (KONTINUUM_PASSPHRASE, or else the terminal), prompt, "
-        "env:NAME or fd:NUMBER.",
+        "env:NAME, fd:NUMBER, credential:NAME (systemd) or keyring:SERVICE/USER.",
     ),
 ]
 BackupSourceOption = Annotated[
@@ -58,7 +58,7 @@ BackupSourceOption = Annotated[
     typer.Option(
         "--backup-passphrase-source",
         metavar="SOURCE",
-        help="Of the backup's own passphrase: prompt, env:NAME or fd:NUMBER.",
+        help="Of the backup's own passphrase: the same sources.",
     ),
 ]
 UnprotectedOption = Annotated[
@@ -137,9 +137,7 @@ def passphrase_(
     passphrase_source: SourceOption = "auto",  # noqa: S107 -- a source
     new_passphrase_source: Annotated[
         str,
-        typer.Option(
-            "--new-passphrase-source", metavar="SOURCE", help="Of the new one: prompt, env:NAME or fd:NUMBER."
-        ),
+        typer.Option("--new-passphrase-source", metavar="SOURCE", help="Of the new one: the same sources."),
     ] = "prompt",  # noqa: S107 -- a source
     _json: JsonOption = False,
 ) -> None:
