@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from kontinuum.base.errors import KontinuumError
     from kontinuum.clusters.book import Member
     from kontinuum.clusters.trust import TrustEntry
-    from kontinuum.identity import PeerId
+
+    from kontinuum.base.errors import KontinuumError
+    from kontinuum.identity import KeyPair, PeerId
     from kontinuum.keys.bodies import StatementId
     from kontinuum.keys.genesis import ClusterId
     from kontinuum.keys.orders import Order
     from kontinuum.keys.paths import Place
-    from kontinuum.keys.statements import Signer, Statement
+    from kontinuum.keys.statements import Statement
 
 # --- events ------------------------------------------------------------------------------------------------
 
@@ -122,11 +123,8 @@ class Moved:
     statements: tuple[Statement, ...]
     """What declares the new key; merged here if it is new."""
 
-    signer: Signer
-    """The new key pair."""
-
-    new: PeerId
-    """Its identity."""
+    signer: KeyPair
+    """The new key."""
 
     old: PeerId
     """The key until now."""
@@ -152,7 +150,7 @@ Event: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class OpenStream:
-    """Open the stream of this protocol on a connection; :class:`StreamReady` or :class:`StreamEnded` follows."""
+    """Open the stream on a connection. :class:`StreamReady` or :class:`StreamEnded` follows."""
 
     connection: int
 
@@ -218,7 +216,7 @@ class Save:
 
 @dataclass(frozen=True, slots=True)
 class SaveTrust:
-    """Keep the list of trust (``Book.trust``) on the disk; the clusters of ``Book.clusters`` may be others."""
+    """Keep the list of trust (``Book.trust``) on the disk. Other clusters may be in the book than before."""
 
 
 @dataclass(frozen=True, slots=True)

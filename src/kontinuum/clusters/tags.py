@@ -1,4 +1,4 @@
-"""What is derived from a cluster's id and from a TLS session: tags, topics, and the seal of what is published.
+"""What is derived from a cluster's id and from a TLS session: tags, topics, the seal of what is published.
 
 A cluster's id is known to its nodes and to the clusters that it met, and to nobody else who did not hear it
 from them. So whoever makes the right tag has heard of the cluster, and whoever has not learns nothing from

@@ -323,3 +323,22 @@ refused."""
 
 KEY_ORDER_BYTES_MAX = 512
 """Bytes of a parent's order. Ours have below 250. Longer: refused before decoding."""
+
+# --- between nodes of clusters -----------------------------------------------------------------------------
+
+CLUSTER_MESSAGE_BYTES_MAX = 1024 * 1024
+"""Bytes of one message between nodes of clusters: what a stream of messages carries. Longer: refused before
+decoding."""
+
+CLUSTER_KIND_MAX = 2**32
+"""Largest kind of such a message. Kinds that we do not know are passed over. Larger: refused."""
+
+CLUSTER_TRUST_ENTRIES_MAX = 256
+"""Entries of the list of trust in one message; longer lists are sent as several. Our choice. More: refused."""
+
+CLUSTER_TRUST_ENTRY_BYTES_MAX = 1024
+"""Bytes of one such entry. Our choice: ours have below 500. Longer: refused before decoding."""
+
+CLUSTER_PARCEL_BYTES_MAX = CLUSTER_MESSAGE_BYTES_MAX - 1024
+"""Bytes of what one node of a cluster hands another: a message, less what stands around them. More, of our
+own user: MisuseError."""

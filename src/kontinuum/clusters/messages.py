@@ -1,0 +1,262 @@
+"""The messages between nodes of clusters, as plain values, and their strict codec.
+
+Source:   our own format, docs/protocols/cluster.md and .cddl.
+Bounds:   CLUSTER_* and CHAIN_* in ``kontinuum.wire.limits``. Statements, entries and orders stay bytes here:
+          whoever takes them out looks first whether the sender may still cost us that.
+Trust:    input is hostile: any bytes give a message or a PeerError. Nothing is verified here.
+Pure:     no I/O, clock or randomness.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, TypeAlias
+
+from kontinuum.base.errors import MisuseError
+from kontinuum.clusters.tags import TAG_BYTES
+from kontinuum.identity import PeerId
+from kontinuum.keys.bodies import StatementId
+from kontinuum.keys.fields import Fields
+from kontinuum.keys.genesis import cluster_id
+from kontinuum.keys.paths import Place
+from kontinuum.wire import cbor
+from kontinuum.wire.errors import MalformedError
+from kontinuum.wire.limits import (
+    CHAIN_BUNDLE_BYTES_MAX,
+    CHAIN_HEADS_MAX,
+    CLUSTER_KIND_MAX,
+    CLUSTER_MESSAGE_BYTES_MAX,
+    CLUSTER_PARCEL_BYTES_MAX,
+    CLUSTER_TRUST_ENTRIES_MAX,
+    CLUSTER_TRUST_ENTRY_BYTES_MAX,
+    KEY_DEPTH_MAX,
+    KEY_ORDER_BYTES_MAX,
+    PEER_ID_BYTES,
+    SIGNATURE_BYTES,
+    STATEMENT_HASH_BYTES,
+)
+
+if TYPE_CHECKING:
+    from kontinuum.keys.genesis import ClusterId
+
+VERSION = 1
+"""Version of the protocol. A Hello of another one is read for its version alone."""
+
+DIGEST_BYTES = 16
+"""Bytes of a digest: half of SHA-256. Who could make two sets with one digest gains that both sides wait for
+the next news."""
+
+_KIND = 0
+"""Key of a message's kind in its map; the others are those of ``cluster.cddl``."""
+
+
+class Kind(IntEnum):
+    """What a message is."""
+
+    HELLO = 1
+    HEADS = 2
+    STATEMENTS = 3
+    TRUST = 4
+    ORDERS = 5
+    PARCEL = 6
+    REAUTH = 7
+    SUMMARY = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The first message of each side: which cluster it is of, to whoever knows that cluster."""
+
+    version: int
+    """VERSION; with another one nothing else is known of it."""
+
+    tag: bytes
+    """``tags.hello_tag``; empty if the version is another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """What the sender has of a chain: the receiver sends what is missing there."""
+
+    cluster: ClusterId
+    heads: tuple[StatementId, ...]
+    is_answer: bool
+    """It answers Heads whose statements the sender lacks, and is answered by Statements only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """Statements of a chain: an answer, or news."""
+
+    cluster: ClusterId
+    bundle: bytes
+    """``keys.bundles``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Entries of the list of trust; only between nodes of one cluster."""
+
+    entries: tuple[bytes, ...]
+    """``clusters.trust``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """An ancestor's order to somebody; only between nodes of one cluster."""
+
+    order: bytes
+    """``keys.orders``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """Something for the receiver alone; only between nodes of one cluster."""
+
+    place: Place
+    """For whom."""
+
+    sealed: bytes
+    """What."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reauth:
+    """The sender has another key from now on. What declares it was sent before."""
+
+    old: PeerId
+    new: PeerId
+    signature: bytes
+    """By the new key, over ``tags.reauth_bytes``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Whether both have the same."""
+
+    chains: bytes
+    """Digest of the chains that both share."""
+
+    sayings: bytes
+    """Digest of the list of trust and the orders; of nothing between different clusters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A message of a newer program, to be passed over."""
+
+    kind: int
+
+
+Message: TypeAlias = Hello | Heads | Statements | Trust | Orders | Parcel | Reauth | Summary | Unknown
+
+
+def encode(message: Message) -> bytes:
+    """The bytes of a message.
+
+    Raises:
+        MisuseError: It is longer than allowed.
+    """
+    fields: dict[cbor.CborKey, cbor.CborValue]
+    match message:
+        case Hello(version, tag):
+            fields = {_KIND: Kind.HELLO, 1: version, 2: tag}
+        case Heads(cluster, heads, is_answer):
+            fields = {_KIND: Kind.HEADS, 1: cluster, 2: sorted(set(heads)), 3: is_answer}
+        case Statements(cluster, bundle):
+            fields = {_KIND: Kind.STATEMENTS, 1: cluster, 2: bundle}
+        case Trust(entries):
+            fields = {_KIND: Kind.TRUST, 1: list(entries)}
+        case Orders(order):
+            fields = {_KIND: Kind.ORDERS, 1: order}
+        case Parcel(place, sealed):
+            fields = {_KIND: Kind.PARCEL, 1: list(place.indexes), 2: sealed}
+        case Reauth(old, new, signature):
+            fields = {_KIND: Kind.REAUTH, 1: old, 2: new, 3: signature}
+        case Summary(chains, sayings):
+            fields = {_KIND: Kind.SUMMARY, 1: chains, 2: sayings}
+        case Unknown():
+            raise MisuseError("a message that we do not know cannot be sent")
+    data = cbor.encode(fields)
+    if len(data) > CLUSTER_MESSAGE_BYTES_MAX:
+        raise MisuseError(f"a message of {len(data)} bytes; {CLUSTER_MESSAGE_BYTES_MAX} are the most")
+    return data
+
+
+def decode(data: bytes) -> Message:
+    """The message in these bytes. Fields of a known kind that we do not know are passed over.
+
+    Raises:
+        PeerError: They are none.
+    """
+    fields = Fields(cbor.decode(data, bytes_max=CLUSTER_MESSAGE_BYTES_MAX), "a cluster's message")
+    kind = fields.integer(_KIND, CLUSTER_KIND_MAX)
+    match kind:
+        case Kind.HELLO:
+            return _hello(fields)
+        case Kind.HEADS:
+            heads = fields.hashes(2, CHAIN_HEADS_MAX, STATEMENT_HASH_BYTES)
+            return Heads(_cluster(fields), tuple(map(StatementId, heads)), _flag(fields, 3))
+        case Kind.STATEMENTS:
+            return Statements(_cluster(fields), _octets(fields, 2, CHAIN_BUNDLE_BYTES_MAX))
+        case Kind.TRUST:
+            return Trust(_entries(fields))
+        case Kind.ORDERS:
+            return Orders(_octets(fields, 1, KEY_ORDER_BYTES_MAX))
+        case Kind.PARCEL:
+            return Parcel(_place(fields), _octets(fields, 2, CLUSTER_PARCEL_BYTES_MAX))
+        case Kind.REAUTH:
+            old, new = (PeerId(fields.octets(key, PEER_ID_BYTES)) for key in (1, 2))
+            return Reauth(old, new, fields.octets(3, SIGNATURE_BYTES))
+        case Kind.SUMMARY:
+            return Summary(fields.octets(1, DIGEST_BYTES), fields.octets(2, DIGEST_BYTES))
+        case _:
+            return Unknown(kind)
+
+
+def _hello(fields: Fields) -> Hello:
+    version = fields.integer(1, CLUSTER_KIND_MAX)
+    return Hello(version, fields.octets(2, TAG_BYTES) if version == VERSION else b"")
+
+
+def _cluster(fields: Fields) -> ClusterId:
+    return cluster_id(fields.octets(1, STATEMENT_HASH_BYTES))
+
+
+def _octets(fields: Fields, key: int, bytes_max: int) -> bytes:
+    value = fields.value(key)
+    if not isinstance(value, bytes) or len(value) > bytes_max:
+        raise MalformedError(f"field {key} of a cluster's message is no byte string of at most {bytes_max}")
+    return value
+
+
+def _flag(fields: Fields, key: int) -> bool:
+    value = fields.value(key)
+    if not isinstance(value, bool):
+        raise MalformedError(f"field {key} of a cluster's message is neither true nor false")
+    return value
+
+
+def _entries(fields: Fields) -> tuple[bytes, ...]:
+    value = fields.value(1)
+    if not isinstance(value, list) or len(value) > CLUSTER_TRUST_ENTRIES_MAX:
+        raise MalformedError(f"trust is a list of at most {CLUSTER_TRUST_ENTRIES_MAX} entries")
+    entries: list[bytes] = []
+    for entry in value:
+        if not isinstance(entry, bytes) or len(entry) > CLUSTER_TRUST_ENTRY_BYTES_MAX:
+            raise MalformedError(f"an entry of trust has at most {CLUSTER_TRUST_ENTRY_BYTES_MAX} bytes")
+        entries.append(entry)
+    return tuple(entries)
+
+
+def _place(fields: Fields) -> Place:
+    value = fields.value(1)
+    if not isinstance(value, list) or len(value) > KEY_DEPTH_MAX:
+        raise MalformedError(f"a place has at most {KEY_DEPTH_MAX} numbers")
+    indexes: list[int] = []
+    for index in value:
+        if not isinstance(index, int) or isinstance(index, bool):
+            raise MalformedError("a place consists of numbers")
+        indexes.append(index)
+    return Place(tuple(indexes))
