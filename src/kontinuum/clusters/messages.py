@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Self, TypeAlias
 
 from kontinuum.base.errors import MisuseError
 from kontinuum.clusters.tags import TAG_BYTES
@@ -44,8 +44,8 @@ VERSION = 1
 """Version of the protocol. A Hello of another one is read for its version alone."""
 
 DIGEST_BYTES = 16
-"""Bytes of a digest: half of SHA-256. Who could make two sets with one digest gains that both sides wait for
-the next news."""
+"""Bytes of a digest: half of SHA-256. Who makes two sets with one digest gains that they are compared at the
+next news."""
 
 _KIND = 0
 """Key of a message's kind in its map; the others are those of ``cluster.cddl``."""
@@ -68,51 +68,123 @@ class Kind(IntEnum):
 class Hello:
     """The first message of each side: which cluster it is of, to whoever knows that cluster."""
 
+    kind: ClassVar[int] = Kind.HELLO
+
     version: int
     """VERSION; with another one nothing else is known of it."""
 
     tag: bytes
     """``tags.hello_tag``; empty if the version is another one."""
 
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        """From a map's fields."""
+        version = fields.integer(1, CLUSTER_KIND_MAX)
+        return cls(version, fields.octets(2, TAG_BYTES) if version == VERSION else b"")
+
+    def values(self) -> tuple[cbor.CborValue, ...]:
+        """What stands in the map behind the kind."""
+        return (self.version, self.tag)
+
 
 @dataclass(frozen=True, slots=True)
 class Heads:
     """What the sender has of a chain: the receiver sends what is missing there."""
 
+    kind: ClassVar[int] = Kind.HEADS
+
     cluster: ClusterId
     heads: tuple[StatementId, ...]
+    """As :meth:`Chain.heads` gives them."""
+
     is_answer: bool
     """It answers Heads whose statements the sender lacks, and is answered by Statements only."""
+
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        """From a map's fields."""
+        heads = fields.hashes(2, CHAIN_HEADS_MAX, STATEMENT_HASH_BYTES)
+        is_answer = fields.value(3)
+        if not isinstance(is_answer, bool):
+            raise MalformedError("heads are an answer or not")
+        return cls(_cluster(fields), tuple(map(StatementId, heads)), is_answer)
+
+    def values(self) -> tuple[cbor.CborValue, ...]:
+        """What stands in the map behind the kind."""
+        return (self.cluster, self.heads, self.is_answer)
 
 
 @dataclass(frozen=True, slots=True)
 class Statements:
     """Statements of a chain: an answer, or news."""
 
+    kind: ClassVar[int] = Kind.STATEMENTS
+
     cluster: ClusterId
     bundle: bytes
     """``keys.bundles``."""
+
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        """From a map's fields."""
+        return cls(_cluster(fields), _octets(fields, 2, CHAIN_BUNDLE_BYTES_MAX))
+
+    def values(self) -> tuple[cbor.CborValue, ...]:
+        """What stands in the map behind the kind."""
+        return (self.cluster, self.bundle)
 
 
 @dataclass(frozen=True, slots=True)
 class Trust:
     """Entries of the list of trust; only between nodes of one cluster."""
 
+    kind: ClassVar[int] = Kind.TRUST
+
     entries: tuple[bytes, ...]
     """``clusters.trust``."""
+
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        """From a map's fields."""
+        value = fields.value(1)
+        if not isinstance(value, list) or len(value) > CLUSTER_TRUST_ENTRIES_MAX:
+            raise MalformedError(f"trust is a list of at most {CLUSTER_TRUST_ENTRIES_MAX} entries")
+        entries: list[bytes] = []
+        for entry in value:
+            if not isinstance(entry, bytes) or len(entry) > CLUSTER_TRUST_ENTRY_BYTES_MAX:
+                raise MalformedError(f"an entry of trust has at most {CLUSTER_TRUST_ENTRY_BYTES_MAX} bytes")
+            entries.append(entry)
+        return cls(tuple(entries))
+
+    def values(self) -> tuple[cbor.CborValue, ...]:
+        """What stands in the map behind the kind."""
+        return (self.entries,)
 
 
 @dataclass(frozen=True, slots=True)
 class Orders:
     """An ancestor's order to somebody; only between nodes of one cluster."""
 
+    kind: ClassVar[int] = Kind.ORDERS
+
     order: bytes
     """``keys.orders``."""
+
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        """From a map's fields."""
+        return cls(_octets(fields, 1, KEY_ORDER_BYTES_MAX))
+
+    def values(self) -> tuple[cbor.CborValue, ...]:
+        """What stands in the map behind the kind."""
+        return (self.order,)
 
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
     """Something for the receiver alone; only between nodes of one cluster."""
+
+    kind: ClassVar[int] = Kind.PARCEL
 
     place: Place
     """For whom."""
@@ -120,26 +192,66 @@ class Parcel:
     sealed: bytes
     """What."""
 
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        """From a map's fields."""
+        value = fields.value(1)
+        if not isinstance(value, list) or len(value) > KEY_DEPTH_MAX:
+            raise MalformedError(f"a place has at most {KEY_DEPTH_MAX} numbers")
+        indexes: list[int] = []
+        for index in value:
+            if not isinstance(index, int) or isinstance(index, bool):
+                raise MalformedError("a place consists of numbers")
+            indexes.append(index)
+        return cls(Place(tuple(indexes)), _octets(fields, 2, CLUSTER_PARCEL_BYTES_MAX))
+
+    def values(self) -> tuple[cbor.CborValue, ...]:
+        """What stands in the map behind the kind."""
+        return (self.place.indexes, self.sealed)
+
 
 @dataclass(frozen=True, slots=True)
 class Reauth:
     """The sender has another key from now on. What declares it was sent before."""
+
+    kind: ClassVar[int] = Kind.REAUTH
 
     old: PeerId
     new: PeerId
     signature: bytes
     """By the new key, over ``tags.reauth_bytes``."""
 
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        """From a map's fields."""
+        old, new = (PeerId(fields.octets(key, PEER_ID_BYTES)) for key in (1, 2))
+        return cls(old, new, fields.octets(3, SIGNATURE_BYTES))
+
+    def values(self) -> tuple[cbor.CborValue, ...]:
+        """What stands in the map behind the kind."""
+        return (self.old, self.new, self.signature)
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
     """Whether both have the same."""
+
+    kind: ClassVar[int] = Kind.SUMMARY
 
     chains: bytes
     """Digest of the chains that both share."""
 
     sayings: bytes
     """Digest of the list of trust and the orders; of nothing between different clusters."""
+
+    @classmethod
+    def read(cls, fields: Fields) -> Self:
+        """From a map's fields."""
+        return cls(fields.octets(1, DIGEST_BYTES), fields.octets(2, DIGEST_BYTES))
+
+    def values(self) -> tuple[cbor.CborValue, ...]:
+        """What stands in the map behind the kind."""
+        return (self.chains, self.sayings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,35 +261,22 @@ class Unknown:
     kind: int
 
 
-Message: TypeAlias = Hello | Heads | Statements | Trust | Orders | Parcel | Reauth | Summary | Unknown
+Known: TypeAlias = Hello | Heads | Statements | Trust | Orders | Parcel | Reauth | Summary
+Message: TypeAlias = Known | Unknown
+
+_KNOWN: dict[int, type[Known]] = {
+    each.kind: each for each in (Hello, Heads, Statements, Trust, Orders, Parcel, Reauth, Summary)
+}
 
 
-def encode(message: Message) -> bytes:
+def encode(message: Known) -> bytes:
     """The bytes of a message.
 
     Raises:
         MisuseError: It is longer than allowed.
     """
-    fields: dict[cbor.CborKey, cbor.CborValue]
-    match message:
-        case Hello(version, tag):
-            fields = {_KIND: Kind.HELLO, 1: version, 2: tag}
-        case Heads(cluster, heads, is_answer):
-            fields = {_KIND: Kind.HEADS, 1: cluster, 2: sorted(set(heads)), 3: is_answer}
-        case Statements(cluster, bundle):
-            fields = {_KIND: Kind.STATEMENTS, 1: cluster, 2: bundle}
-        case Trust(entries):
-            fields = {_KIND: Kind.TRUST, 1: list(entries)}
-        case Orders(order):
-            fields = {_KIND: Kind.ORDERS, 1: order}
-        case Parcel(place, sealed):
-            fields = {_KIND: Kind.PARCEL, 1: list(place.indexes), 2: sealed}
-        case Reauth(old, new, signature):
-            fields = {_KIND: Kind.REAUTH, 1: old, 2: new, 3: signature}
-        case Summary(chains, sayings):
-            fields = {_KIND: Kind.SUMMARY, 1: chains, 2: sayings}
-        case Unknown():
-            raise MisuseError("a message that we do not know cannot be sent")
+    fields: dict[cbor.CborKey, cbor.CborValue] = {_KIND: int(message.kind)}
+    fields |= dict(enumerate(message.values(), 1))
     data = cbor.encode(fields)
     if len(data) > CLUSTER_MESSAGE_BYTES_MAX:
         raise MisuseError(f"a message of {len(data)} bytes; {CLUSTER_MESSAGE_BYTES_MAX} are the most")
@@ -192,32 +291,8 @@ def decode(data: bytes) -> Message:
     """
     fields = Fields(cbor.decode(data, bytes_max=CLUSTER_MESSAGE_BYTES_MAX), "a cluster's message")
     kind = fields.integer(_KIND, CLUSTER_KIND_MAX)
-    match kind:
-        case Kind.HELLO:
-            return _hello(fields)
-        case Kind.HEADS:
-            heads = fields.hashes(2, CHAIN_HEADS_MAX, STATEMENT_HASH_BYTES)
-            return Heads(_cluster(fields), tuple(map(StatementId, heads)), _flag(fields, 3))
-        case Kind.STATEMENTS:
-            return Statements(_cluster(fields), _octets(fields, 2, CHAIN_BUNDLE_BYTES_MAX))
-        case Kind.TRUST:
-            return Trust(_entries(fields))
-        case Kind.ORDERS:
-            return Orders(_octets(fields, 1, KEY_ORDER_BYTES_MAX))
-        case Kind.PARCEL:
-            return Parcel(_place(fields), _octets(fields, 2, CLUSTER_PARCEL_BYTES_MAX))
-        case Kind.REAUTH:
-            old, new = (PeerId(fields.octets(key, PEER_ID_BYTES)) for key in (1, 2))
-            return Reauth(old, new, fields.octets(3, SIGNATURE_BYTES))
-        case Kind.SUMMARY:
-            return Summary(fields.octets(1, DIGEST_BYTES), fields.octets(2, DIGEST_BYTES))
-        case _:
-            return Unknown(kind)
-
-
-def _hello(fields: Fields) -> Hello:
-    version = fields.integer(1, CLUSTER_KIND_MAX)
-    return Hello(version, fields.octets(2, TAG_BYTES) if version == VERSION else b"")
+    known = _KNOWN.get(kind)
+    return Unknown(kind) if known is None else known.read(fields)
 
 
 def _cluster(fields: Fields) -> ClusterId:
@@ -229,34 +304,3 @@ def _octets(fields: Fields, key: int, bytes_max: int) -> bytes:
     if not isinstance(value, bytes) or len(value) > bytes_max:
         raise MalformedError(f"field {key} of a cluster's message is no byte string of at most {bytes_max}")
     return value
-
-
-def _flag(fields: Fields, key: int) -> bool:
-    value = fields.value(key)
-    if not isinstance(value, bool):
-        raise MalformedError(f"field {key} of a cluster's message is neither true nor false")
-    return value
-
-
-def _entries(fields: Fields) -> tuple[bytes, ...]:
-    value = fields.value(1)
-    if not isinstance(value, list) or len(value) > CLUSTER_TRUST_ENTRIES_MAX:
-        raise MalformedError(f"trust is a list of at most {CLUSTER_TRUST_ENTRIES_MAX} entries")
-    entries: list[bytes] = []
-    for entry in value:
-        if not isinstance(entry, bytes) or len(entry) > CLUSTER_TRUST_ENTRY_BYTES_MAX:
-            raise MalformedError(f"an entry of trust has at most {CLUSTER_TRUST_ENTRY_BYTES_MAX} bytes")
-        entries.append(entry)
-    return tuple(entries)
-
-
-def _place(fields: Fields) -> Place:
-    value = fields.value(1)
-    if not isinstance(value, list) or len(value) > KEY_DEPTH_MAX:
-        raise MalformedError(f"a place has at most {KEY_DEPTH_MAX} numbers")
-    indexes: list[int] = []
-    for index in value:
-        if not isinstance(index, int) or isinstance(index, bool):
-            raise MalformedError("a place consists of numbers")
-        indexes.append(index)
-    return Place(tuple(indexes))

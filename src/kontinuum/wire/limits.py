@@ -334,7 +334,7 @@ CLUSTER_KIND_MAX = 2**32
 """Largest kind of such a message. Kinds that we do not know are passed over. Larger: refused."""
 
 CLUSTER_TRUST_ENTRIES_MAX = 256
-"""Entries of the list of trust in one message; longer lists are sent as several. Our choice. More: refused."""
+"""Entries of the list of trust in one message; longer lists take several. Our choice. More: refused."""
 
 CLUSTER_TRUST_ENTRY_BYTES_MAX = 1024
 """Bytes of one such entry. Our choice: ours have below 500. Longer: refused before decoding."""
