@@ -114,6 +114,13 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Renounced:
+    """A peer goes by another identity from now on: nobody is there any more under this one."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkChanged:
     """Our machine is somewhere else in the network: look around anew."""
 
@@ -328,6 +335,7 @@ Event = (
     | Request
     | Reply
     | Failed
+    | Renounced
     | NetworkChanged
     | FindPeers
     | Put

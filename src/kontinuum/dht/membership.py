@@ -6,7 +6,8 @@ lives; only if not, the newcomer takes its place.
 
 Source: Maymounkov and Mazières, "Kademlia", IPTPS 2002, section 2.2; Baumgart and Mies, "S/Kademlia", ICPADS
         2007, section 4.3 (who is actively and who is only incidentally heard of).
-Bounds:   PINGS_MAX pings in flight, PINGS_PER_PREFIX_MAX of them into one /24 or /48; the table's own.
+Bounds:   PINGS_MAX pings in flight, PINGS_PER_PREFIX_MAX of them into one /24 or /48; RENOUNCED_MAX; the
+          table's own.
 Trust:    peers are verified by Admission before they come here; addresses are where packets came from.
 Pure:     no I/O, clock or randomness.
 """
@@ -40,6 +41,11 @@ RECHECK_EVERY_S = 20.0
 of them, so that records find new holders within two minutes."""
 
 
+RENOUNCED_MAX = 1024
+"""Identities that their owners have given up and that are not let in again: an answer of before may still
+come. Our choice; beyond it the oldest is forgotten, and would fail when it is asked."""
+
+
 class Membership:
     """Decides whom to ping and who enters the table. Methods return the peers to ping.
 
@@ -70,6 +76,7 @@ class Membership:
         self._met: dict[PeerId, str | None] | None = None
         """While we look around: who has answered in lookups, and from where."""
         self._per_prefix: dict[str, int] = {}
+        self._renounced: dict[PeerId, None] = {}
 
     @property
     def silence(self) -> bool:
@@ -136,6 +143,17 @@ class Membership:
             self._left(peer, now)
         return [] if candidate is None else self._ping(candidate, candidate.ip)
 
+    def renounced(self, peer_id: PeerId, now: float) -> None:
+        """Nobody goes by that identity any more."""
+        self._renounced[peer_id] = None
+        if len(self._renounced) > RENOUNCED_MAX:
+            del self._renounced[next(iter(self._renounced))]
+        self._failed.pop(peer_id, None)
+        entry = self._table.get(peer_id)
+        self._table.remove(peer_id)
+        if entry is not None:
+            self._left(entry.peer, now)
+
     def recheck(self, now: float) -> list[Peer]:
         """Peers of the table that failed when last asked: do they live? Nothing else would ever ask them."""
         if self._recheck_at is None or now < self._recheck_at:
@@ -149,6 +167,8 @@ class Membership:
         return self._recheck_at
 
     def _offer(self, peer: Peer, ip: str | None, now: float) -> list[Peer]:
+        if peer.peer_id in self._renounced:
+            return []
         match self._table.offer(peer, ip, now):
             case Inserted():
                 self._joined(peer, now)

@@ -125,6 +125,7 @@ class Dht:
             ev.Request: self._on_request,
             ev.Reply: self._on_reply,
             ev.Failed: self._on_failed,
+            ev.Renounced: self._on_renounced,
             ev.NetworkChanged: self._on_network_changed,
             ev.FindPeers: self._on_command,
             ev.Put: self._on_command,
@@ -225,6 +226,9 @@ class Dht:
             self.parts.counts["contacts_refused"] += 1
             return
         self._ping(self._membership.consider(peer, event.ip, now), now)
+
+    def _on_renounced(self, event: ev.Renounced, now: float) -> None:
+        self._membership.renounced(event.peer, now)
 
     def _on_network_changed(self, _event: ev.NetworkChanged, now: float) -> None:
         self._refreshing.all(now)

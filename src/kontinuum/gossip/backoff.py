@@ -95,6 +95,13 @@ class Backoff:
         record.offences = min(record.offences + 1, OFFENCES_MAX)
         return since_s
 
+    def rename(self, peer: PeerId, name: PeerId) -> None:
+        """A peer goes by another name; of two records that which ends later stays."""
+        for records in self._topics.values():
+            record, known = records.pop(peer, None), records.get(name)
+            if record is not None and (known is None or known.ends_at < record.ends_at):
+                records[name] = record
+
     def expire(self, now: float) -> None:
         """Forget those whose time is long over: an offence for as long again as it lasted."""
         for topic, records in list(self._topics.items()):

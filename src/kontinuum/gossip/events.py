@@ -110,6 +110,22 @@ class PeerDisconnected:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerRenamed:
+    """A peer goes by another name, under which nobody is connected; its stream goes on."""
+
+    peer: PeerId
+    name: PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class PeerInherits:
+    """Two names are the same peer's: what counts against ``other`` counts against ``peer`` too."""
+
+    peer: PeerId
+    other: PeerId
+
+
+@dataclass(frozen=True, slots=True)
 class RpcReceived:
     """One RPC of a peer, protobuf bytes without a length in front."""
 
@@ -309,6 +325,8 @@ class PeerLeft:
 Event = (
     PeerConnected
     | PeerDisconnected
+    | PeerRenamed
+    | PeerInherits
     | RpcReceived
     | Writable
     | Candidates

@@ -141,6 +141,38 @@ class PeerScore:
         if stats is None:
             return
         self._colocation.leave(stats.group)
+        self._retain(peer, stats, now)
+
+    def rename(self, peer: PeerId, name: PeerId, now: float) -> None:
+        """A connected peer goes by another name, under which nobody is connected. Its score goes along.
+
+        What counts against it stays at the old name too: whoever comes back under that gets rid of nothing.
+        """
+        stats = self._peers.pop(peer, None)
+        if stats is not None:
+            if (known := self._retained.take(name, now)) is not None:
+                stats.absorb(known)
+            self._peers[name] = stats
+        points = self._application.pop(peer, 0.0)
+        if points and name not in self._application:
+            self._application[name] = points
+        self.inherit(peer, name, now)
+
+    def inherit(self, peer: PeerId, other: PeerId, now: float) -> None:
+        """What counts against ``other`` counts against ``peer`` too: they are the same, under two names."""
+        theirs = self._peers.get(other) or self._retained.stats(other)
+        if theirs is None or self._off:
+            return
+        stats = self._peers.get(peer)
+        if stats is not None:
+            stats.absorb(theirs)
+            return
+        kept = self._retained.take(peer, now) or PeerStats(self._params, theirs.group)
+        kept.absorb(theirs)
+        self._retain(peer, kept, now)
+
+    def _retain(self, peer: PeerId, stats: PeerStats, now: float) -> None:
+        """Keep what counts against a peer that is not connected."""
         if stats.disconnect() and self._params.retain_score_s > 0.0:
             # One interval more: the peer may have left just after a decay.
             decayed_s = (stats.ticks_to_zero() + 1) * self._params.decay_interval_s

@@ -109,6 +109,15 @@ class PeerStats:
         self.changed()
         return bool(self.topics or self.behaviour_penalty or self.slow_peer_penalty)
 
+    def absorb(self, other: PeerStats) -> None:
+        """Both are the same peer: what counts against the other counts here too, of each the worse."""
+        self.behaviour_penalty = max(self.behaviour_penalty, other.behaviour_penalty)
+        self.slow_peer_penalty = max(self.slow_peer_penalty, other.slow_peer_penalty)
+        for name, theirs in other.topics.items():
+            if (topic := self.topic(name)) is not None:
+                topic.absorb(theirs)
+        self.changed()
+
     def ticks_to_zero(self) -> int:
         """Decays after which nothing of what counts against the peer would be left."""
         params = self.params

@@ -91,6 +91,12 @@ class Publishing:
                 waiting.given.add(peer.peer_id)
                 self._put(peer, waiting.item)
 
+    def rename(self, peer: PeerId, name: PeerId) -> None:
+        """A peer goes by another name: what it had it has under that as well."""
+        for waiting in self._waiting:
+            if peer in waiting.given:
+                waiting.given.add(name)
+
     def heartbeat(self, now: float) -> None:
         """Give up what waits too long; keep the fanouts up."""
         while self._waiting and self._waiting[0].expires_at <= now:

@@ -58,6 +58,11 @@ class RetainedScores:
         retained = self._retained.get(peer)
         return retained.score if retained is not None else 0.0
 
+    def stats(self, peer: PeerId) -> PeerStats | None:
+        """What is kept of a peer. To be read only."""
+        retained = self._retained.get(peer)
+        return None if retained is None else retained.stats
+
     def keep(self, peer: PeerId, stats: PeerStats, expires_at: float) -> None:
         """Keep what counts against a peer that is not kept yet."""
         self._retained[peer] = Retained(stats, stats.rescore(0.0), expires_at)

@@ -117,6 +117,8 @@ class Router:
         self._handlers: dict[type, Callable[..., None]] = {
             ev.PeerConnected: self._on_peer_connected,
             ev.PeerDisconnected: self._on_peer_disconnected,
+            ev.PeerRenamed: self._on_peer_renamed,
+            ev.PeerInherits: self._on_peer_inherits,
             ev.Writable: self._on_writable,
             ev.Candidates: self._on_candidates,
             ev.Validated: self._on_validated,
@@ -247,6 +249,26 @@ class Router:
         for topic in list(peer.topics.values()):
             self._leave(topic, peer, now)
         self._parts.scores.remove_peer(event.peer, now)
+
+    def _on_peer_renamed(self, event: ev.PeerRenamed, now: float) -> None:
+        parts = self._parts
+        parts.scores.rename(event.peer, event.name, now)
+        parts.backoff.rename(event.peer, event.name)
+        self._publishing.rename(event.peer, event.name)
+        if event.peer in self._direct:
+            del self._direct[event.peer]
+            self._direct[event.name] = None
+        peer = parts.peers.pop(event.peer, None)
+        if peer is None:
+            return
+        parts.peers[event.name] = peer
+        peer.peer_id = event.name
+        for topic in peer.topics.values():
+            if topic.mesh is not None:
+                parts.out += (ev.PeerLeft(topic.name, event.peer), ev.PeerJoined(topic.name, event.name))
+
+    def _on_peer_inherits(self, event: ev.PeerInherits, now: float) -> None:
+        self._parts.scores.inherit(event.peer, event.other, now)
 
     def _on_writable(self, event: ev.Writable, _now: float) -> None:
         peer = self._parts.peers.get(event.peer)

@@ -170,6 +170,24 @@ class GossipService:
             del self._peers[peer_id]
             self.feed(ev.PeerDisconnected(peer_id))
 
+    def rename(self, peer_id: PeerId, name: PeerId) -> None:
+        """A peer goes by another name from now on: its stream, and what is under way on it, go on."""
+        while self._inbox and not self._closing:
+            self._work()  # What it sent under the old name came from that one.
+        peer = self._peers.get(peer_id)
+        if peer is not None and name in self._peers:  # There is another stream to it; this one takes over.
+            self.inherit(name, peer_id)
+            self.closed(peer_id, peer.carrier)
+            self.opened(name, peer.carrier)
+            return
+        if peer is not None:
+            self._peers[name] = self._peers.pop(peer_id)
+        self.command(ev.PeerRenamed(peer_id, name))
+
+    def inherit(self, peer_id: PeerId, other: PeerId) -> None:
+        """Two names are the same peer's: what counts against one counts against the other."""
+        self.feed(ev.PeerInherits(peer_id, other))
+
     def greet(self, peer_id: PeerId) -> None:
         """The peer lost what we had told it: its stream to us broke and is another one now."""
         if (peer := self._peers.get(peer_id)) is not None:

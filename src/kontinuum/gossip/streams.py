@@ -147,6 +147,24 @@ class Streams:
         link.connection, link.attempts = connection, 0
         self._renew(link)
 
+    def rename(self, connection: Connection, former: PeerId) -> None:
+        """The peer of ``connection`` goes by another name now. What is under way goes on.
+
+        If there is another connection under either name, the one in use is told by :meth:`use`.
+        """
+        name, link = connection.peer_id, self._links.get(former)
+        if link is None or link.connection is not connection:
+            self.service.inherit(name, former)
+        elif name in self._links:
+            self.service.inherit(name, former)
+            del self._links[former]
+            self._give_up(link)
+        else:
+            self._links[name] = self._links.pop(former)
+            if link.carrier is not None:
+                link.carrier.peer_id = name
+            self.service.rename(former, name)
+
     def lose(self, peer_id: PeerId) -> None:
         """There is no connection with that peer any more."""
         if (link := self._links.pop(peer_id, None)) is not None:

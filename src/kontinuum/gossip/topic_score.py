@@ -161,6 +161,14 @@ class TopicScore:
         self.first_message_deliveries = self.mesh_message_deliveries = 0.0
         return self.mesh_failure_penalty > 0.0 or self.invalid_message_deliveries > 0.0
 
+    def absorb(self, other: TopicScore) -> None:
+        """What counts against another peer counts here too; of each the worse, since both may be the same."""
+        failed = min(COUNTER_MAX**2, other.mesh_failure_penalty + other.deficit**2)
+        self.mesh_failure_penalty = max(self.mesh_failure_penalty, failed)
+        self.invalid_message_deliveries = max(
+            self.invalid_message_deliveries, other.invalid_message_deliveries
+        )
+
     def ticks_to_zero(self, to_zero: float) -> int:
         """Decay intervals after which nothing of what counts against the peer is left."""
         params = self.params

@@ -79,12 +79,17 @@ class Connector:
         """The peers for which a race is on."""
         return self._races.keys()
 
-    def arrived(self, connection: Connection) -> None:
-        """A peer is connected, by whichever side: who waits for it need not wait for our own dial."""
-        self.back_off.forget(connection.peer_id)
-        for arrival in self._arrivals.get(connection.peer_id, ()):
-            if not arrival.done():
-                arrival.set_result(connection)
+    def arrived(self, connection: Connection, former: PeerId | None = None) -> None:
+        """A peer is connected, by whichever side: who waits for it need not wait for our own dial.
+
+        With ``former``, the name by which the peer went until now: who waits for that one is served as well.
+        """
+        names = (connection.peer_id,) if former is None else (connection.peer_id, former)
+        for name in names:
+            self.back_off.forget(name)
+            for arrival in self._arrivals.get(name, ()):
+                if not arrival.done():
+                    arrival.set_result(connection)
 
     async def close(self) -> None:
         """End all races."""

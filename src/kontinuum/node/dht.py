@@ -164,6 +164,10 @@ class NodeDht:
         if moved:
             self.service.feed(ev.NetworkChanged())
 
+    def renounced(self, peer_id: PeerId) -> None:
+        """A peer goes by another identity now: nobody is there under this one."""
+        self.service.feed(ev.Renounced(peer_id))
+
     @property
     def state(self) -> State:
         """Where the node stands with the network."""

@@ -36,6 +36,14 @@ class PeerLost:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerRenamed:
+    """The peer of a connection has proved that it goes by another identity now; the connection goes on."""
+
+    former: PeerId
+    peer_id: PeerId
+
+
+@dataclass(frozen=True, slots=True)
 class PathChanged:
     """A path of a connection came, went, or is preferred or kept in reserve by the peer."""
 
@@ -64,7 +72,7 @@ class TopicLeft:
     peer_id: PeerId
 
 
-NodeEvent = PeerConnected | PeerLost | PathChanged | TopicJoined | TopicLeft
+NodeEvent = PeerConnected | PeerLost | PeerRenamed | PathChanged | TopicJoined | TopicLeft
 
 
 class Watchers:

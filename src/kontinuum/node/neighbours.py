@@ -130,6 +130,8 @@ class Neighbours:
         """Told of a peer that is connected and whose contact is known, and again of a newer contact."""
         self.switched: Callable[[Connection], None] = lambda _connection: None
         """Told when another connection with a peer that has one already is in use from now on."""
+        self.renamed: Callable[[Connection, PeerId], None] = lambda _connection, _former: None
+        """Told when the peer of a connection goes by another name, and by which it went until now."""
         self.links: Links[Connection] = Links(endpoint.peer_id)
         self.store = store
         self._endpoint = endpoint
@@ -272,6 +274,35 @@ class Neighbours:
             raise UnknownPeerError("that is this node itself")
         where = self._addresses_of(peer_id) if addresses is None else addresses
         return await self._connector.connect(peer_id, where, patient=patient)
+
+    def rename(self, connection: Connection, peer_id: PeerId) -> None:
+        """The peer of ``connection`` has proved, on it, that it goes by another identity from now on.
+
+        Calls and streams go on. Another connection under the old name keeps it: whoever has the old key may
+        have made that one, so that each is renamed by its own proof. Does nothing if the connection is over.
+        """
+        former, current = connection.peer_id, self.links.current
+        if former == peer_id or connection.close_reason is not None:
+            return
+        was_current = current.get(former) is connection
+        is_first = peer_id not in current
+        self.links.rename(connection, peer_id, self._clock.monotonic())
+        self._rpc.renamed(connection, former)
+        self.store.forget(former)
+        self._introducer.forget(former)
+        self.renamed(connection, former)
+        self.switched(current[peer_id])
+        if was_current and (heir := current.get(former)) is not None:
+            self.switched(heir)
+        self._connector.arrived(connection, former)
+        if is_first:
+            # Ours goes there, and its own of today comes back.
+            self._endpoint.loop.call_soon(self._begin_introduction, connection)
+            if (saved := self.store.get(peer_id)) is not None:
+                self.met(saved.contact, connection)
+        else:
+            self._wake.set()
+            self._spawn(self._confirm(peer_id))
 
     async def close(self) -> None:
         """End all dials and introductions."""

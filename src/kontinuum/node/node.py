@@ -22,7 +22,15 @@ from kontinuum.node.bootstrap import usable
 from kontinuum.node.call_methods import CallMethods
 from kontinuum.node.dht_methods import DhtMethods
 from kontinuum.node.errors import ForeignPeerError, NoAddressError
-from kontinuum.node.events import NodeEvent, PathChanged, PeerConnected, PeerLost, Watcher, Watchers
+from kontinuum.node.events import (
+    NodeEvent,
+    PathChanged,
+    PeerConnected,
+    PeerLost,
+    PeerRenamed,
+    Watcher,
+    Watchers,
+)
 from kontinuum.node.figures import Figures
 from kontinuum.node.handler_methods import HandlerMethods
 from kontinuum.node.introductions import PING, PING_BYTES_MAX
@@ -196,6 +204,7 @@ class Node(OptionalRooms, CallMethods, DhtMethods, HandlerMethods, PubSubMethods
         )
         stack.push_async_callback(self._neighbours.close)
         stack.callback(save_at_end, store)
+        self._neighbours.renamed = self._on_renamed
         self._rpc.on_path = self._on_path
         self._connected = self._neighbours.links.current
         self._endpoint = endpoint
@@ -403,6 +412,15 @@ class Node(OptionalRooms, CallMethods, DhtMethods, HandlerMethods, PubSubMethods
             if self._libp2p is not None:
                 self._libp2p.native_lost(connection.peer_id)
         self._tell(PeerLost(connection.peer_id, reason))
+
+    def _on_renamed(self, connection: Connection, former: PeerId) -> None:
+        if self._pubsub is not None:
+            self._pubsub.streams.rename(connection, former)
+            if self._libp2p is not None and former not in self._connected:
+                self._libp2p.native_lost(former)
+        if self._dht is not None:
+            self._dht.renounced(former)
+        self._tell(PeerRenamed(former, connection.peer_id))
 
     def _on_path(
         self, connection: Connection, path: int, change: int, address: tuple[str, int] | None

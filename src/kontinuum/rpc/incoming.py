@@ -81,7 +81,7 @@ class Handlers:
         self._loop: asyncio.AbstractEventLoop
         self._starter: Starter
         self._jobs: Deadlines[tuple[int, int], _Job] = Deadlines()
-        self._stream_tasks: set[asyncio.Task[None]] = set()
+        self._stream_tasks: dict[asyncio.Task[None], Connection] = {}
         self._per_peer: Counter[PeerId] = Counter()
         self._handlers: dict[bytes, _Handler] = {}
         self._stream_handlers: dict[tuple[str, bool], Callable[[Any], Awaitable[None]]] = {}
@@ -145,6 +145,14 @@ class Handlers:
         """A connection ended: its handlers stop."""
         for job in [job for job in self._jobs.entries.values() if job.connection is connection]:
             self._cancel(job.task, "the connection ended")
+
+    def renamed(self, connection: Connection, former: PeerId) -> None:
+        """The peer of a connection goes by another name: what it has at work counts under that."""
+        count = sum(job.connection is connection for job in self._jobs.entries.values())
+        count += sum(each is connection for each in self._stream_tasks.values())
+        if count:
+            self._per_peer[connection.peer_id] += count
+            self._leave(former, count)
 
     # --- calls ---
 
@@ -245,8 +253,8 @@ class Handlers:
         # A task made in this turn has not begun: it must take its handler over before it can tell it.
         self._loop.call_soon(task.cancel, why)
 
-    def _leave(self, peer_id: PeerId) -> None:
-        self._per_peer[peer_id] -= 1
+    def _leave(self, peer_id: PeerId, count: int = 1) -> None:
+        self._per_peer[peer_id] -= count
         if not self._per_peer[peer_id]:
             del self._per_peer[peer_id]
 
@@ -310,12 +318,12 @@ class Handlers:
             stream.stop(code)
             return
         task = self._loop.create_task(self._serve(handler, stream))
-        self._stream_tasks.add(task)
+        self._stream_tasks[task] = stream.connection
         self._per_peer[peer_id] += 1
 
         def end(_task: asyncio.Task[None]) -> None:
-            self._stream_tasks.discard(task)
-            self._leave(peer_id)
+            del self._stream_tasks[task]
+            self._leave(stream.connection.peer_id)  # By another name than at the start, it may be.
 
         task.add_done_callback(end)
 

@@ -9,6 +9,10 @@ The two sides may see two connections in a different order. So only one of them 
 peer with the smaller identity, or the one that dialled both. The other follows. Whatever it thought, one
 connection is left, and it is the same for both.
 
+When we go over to another identity, the connections of before show the former one. A connection that shows
+the present one takes the place of such a one, which we then close as soon as nothing runs on it, however
+long that takes. When a peer goes by another name, its connection moves to that name.
+
 Bounds: RETIRED_PER_PEER_MAX retired connections for each peer; further ones are closed at once.
 Pure:   no I/O, clock or randomness.
 """
@@ -49,9 +53,12 @@ class Link(Protocol):
     def id(self) -> int:
         """Its number; later ones are greater."""
 
+    peer_id: PeerId
+    """The peer."""
+
     @property
-    def peer_id(self) -> PeerId:
-        """The peer."""
+    def local_id(self) -> PeerId:
+        """Who we are to the peer."""
 
     @property
     def outbound(self) -> bool:
@@ -73,7 +80,8 @@ class Links(Generic[L]):
     """The connection in use for each peer, and the retired ones."""
 
     def __init__(self, local: PeerId) -> None:
-        self._local = local
+        self.local = local
+        """Who we are; set anew when that changes."""
         self.current: dict[PeerId, L] = {}
         """The connection in use, by peer."""
         self._retired: dict[int, tuple[L, float]] = {}
@@ -104,6 +112,15 @@ class Links(Generic[L]):
         self.current[link.peer_id] = heir
         return False
 
+    def rename(self, link: L, peer_id: PeerId, now: float) -> None:
+        """The peer of one connection goes by another name from now on.
+
+        Another connection under the old name stays there: whoever has the old key may have made it.
+        """
+        self.remove(link)
+        link.peer_id = peer_id
+        self.add(link, now)
+
     def handle_timeout(self, now: float) -> list[L]:
         """The retired connections that are to be closed now."""
         due = [link for link, since in self._retired.values() if self._is_due(link, now - since)]
@@ -125,17 +142,25 @@ class Links(Generic[L]):
         return [link for link, _ in self._retired.values() if link.peer_id == peer_id]
 
     def _is_due(self, link: L, retired_s: float) -> bool:
+        if self._is_former(link):
+            return retired_s >= RETIRE_GRACE_S and not link.is_busy
         if not self._decides(link):
             return retired_s >= FOLLOW_S
         return retired_s >= RETIRE_MAX_S or (retired_s >= RETIRE_GRACE_S and not link.is_busy)
+
+    def _is_former(self, link: L) -> bool:
+        """It shows an identity that we have no more: we alone know that it is to go."""
+        return link.local_id != self.local
 
     def _decides(self, link: L) -> bool:
         """Whether it is us who close ``link``, which is retired."""
         if self.current[link.peer_id].outbound == link.outbound:
             return link.outbound
-        return self._local < link.peer_id
+        return self.local < link.peer_id
 
     def _winner(self, first: L, second: L) -> L:
+        if self._is_former(first) != self._is_former(second):
+            return second if self._is_former(first) else first
         apart = abs(first.opened_at - second.opened_at) > SIMULTANEOUS_S
         if apart:
             return max(first, second, key=lambda link: link.opened_at)
@@ -143,4 +168,4 @@ class Links(Generic[L]):
             return max(first, second, key=lambda link: link.id)
         by_us = first if first.outbound else second
         by_them = second if first.outbound else first
-        return by_us if self._local < by_us.peer_id else by_them
+        return by_us if self.local < by_us.peer_id else by_them

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from kontinuum.identity import PeerId
 from kontinuum.rpc.incoming import CallHandler, Handlers, RpcOptions
 from kontinuum.rpc.outgoing import OutgoingCalls, Waiter
 from kontinuum.transport import CloseReason, Connection, MessageStream, RawStream
@@ -111,6 +112,10 @@ class RpcService:
             KontinuumError: As :meth:`call`, if the request could not be sent; the waiter hears nothing then.
         """
         self._calls.begin(connection, protocol, data, timeout_s, waiter)
+
+    def renamed(self, connection: Connection, former: PeerId) -> None:
+        """The peer of ``connection`` goes by another name now, and had that one before."""
+        self._handlers.renamed(connection, former)
 
     # --- beginning and end ---
 

@@ -108,7 +108,7 @@ class Connection:
         self.endpoint = endpoint
         self.id = connection_id
         self.peer_id = peer_id
-        """Who the peer proved to be; another name once it has proved that on this connection (``renamed``)."""
+        """Who the peer proved to be: in the handshake, or on the connection since then."""
         self.local_id = local_id
         """Who we are to the peer: what we showed in the handshake, or have proved on it since then."""
         self.remote_address = remote_address

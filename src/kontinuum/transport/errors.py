@@ -38,6 +38,8 @@ class CloseCode(IntEnum):
     """The node has too many connections and this one was idle."""
     FULL = 4
     """The node has too many connections and none of them was idle."""
+    REVOKED = 5
+    """The key that the peer has shown was taken out of use in its cluster."""
 
 
 @dataclass(frozen=True, slots=True)

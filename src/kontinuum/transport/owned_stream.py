@@ -40,7 +40,7 @@ class StreamOwner(Protocol):
 
 
 class OwnedMessageStream(MessageStream):
-    """One direction of messages between two nodes. ``send`` and ``receive`` of its base are not for it.
+    """Messages between two nodes. ``send`` and ``receive`` of its base are not for it.
 
     Args:
         connection: Where it is open.
@@ -48,6 +48,7 @@ class OwnedMessageStream(MessageStream):
         protocol: Its name.
         owner: Who is told.
         inbound: The peer opened it.
+        bidirectional: Both send; else only who opened it.
     """
 
     __slots__ = ("_ended_told", "_owner")
@@ -55,18 +56,27 @@ class OwnedMessageStream(MessageStream):
     standing = True
 
     def __init__(
-        self, connection: Connection, stream_id: int, protocol: str, owner: StreamOwner, *, inbound: bool
+        self,
+        connection: Connection,
+        stream_id: int,
+        protocol: str,
+        owner: StreamOwner,
+        *,
+        inbound: bool,
+        bidirectional: bool = False,
     ) -> None:
-        super().__init__(connection, stream_id, protocol, inbound=inbound, bidirectional=False)
+        super().__init__(connection, stream_id, protocol, inbound=inbound, bidirectional=bidirectional)
         self._owner = owner
         self._ended_told = False
         self._messages = _NO_MESSAGES
 
     @classmethod
-    async def open(cls, connection: Connection, protocol: str, owner: StreamOwner) -> Self:
+    async def open(
+        cls, connection: Connection, protocol: str, owner: StreamOwner, *, bidirectional: bool = False
+    ) -> Self:
         """Open one to the peer. Raises as :meth:`Connection.open_messages`."""
-        plain = await connection.open_messages(protocol, bidirectional=False)
-        stream = cls(connection, plain.id, protocol, owner, inbound=False)
+        plain = await connection.open_messages(protocol, bidirectional=bidirectional)
+        stream = cls(connection, plain.id, protocol, owner, inbound=False, bidirectional=bidirectional)
         if plain.can_send:
             connection.add_stream(stream)
         else:  # It was refused while we waited.
@@ -76,7 +86,14 @@ class OwnedMessageStream(MessageStream):
     @classmethod
     def adopt(cls, stream: MessageStream, owner: StreamOwner) -> Self:
         """Take a stream over that a peer has just opened, before any of its messages was read."""
-        owned = cls(stream.connection, stream.id, stream.protocol, owner, inbound=True)
+        owned = cls(
+            stream.connection,
+            stream.id,
+            stream.protocol,
+            owner,
+            inbound=True,
+            bidirectional=stream.bidirectional,
+        )
         stream.connection.add_stream(owned)
         return owned
 

@@ -19,6 +19,7 @@ from kontinuum.rpc.links import (
 )
 
 SMALL, LARGE = sorted(KeyPair.from_seed(bytes([n]) * 32).peer_id for n in (1, 2))
+NAMES = [KeyPair.from_seed(bytes([n]) * 32).peer_id for n in range(3, 12)]
 
 
 @dataclass(eq=False)
@@ -30,6 +31,10 @@ class End:
     outbound: bool
     opened_at: float = 0.0
     is_busy: bool = False
+    local_id: bytes = b""
+
+    def __post_init__(self):
+        self.local_id = self.local_id or (LARGE if self.peer_id == SMALL else SMALL)
 
 
 def ends(directions, peer=LARGE):
@@ -153,6 +158,62 @@ class TestRetirement:
         assert links.current[LARGE] is many[-1]
 
 
+class TestOtherNames:
+    def test_a_connection_moves_to_the_new_name_of_its_peer(self):
+        """
+        The old one is not connected any more.
+        """
+        links = Links(SMALL)
+        (link,) = ends(">")
+        links.add(link, 0.0)
+        links.rename(link, NAMES[0], 1.0)
+        assert (links.current, link.peer_id) == ({NAMES[0]: link}, NAMES[0])
+        assert links.next_deadline(1.0) is None
+        assert links.remove(link)
+
+    def test_another_connection_under_the_old_name_keeps_it(self):
+        """
+        Whoever has the old key may have made it; so a retired one takes over there.
+        """
+        for renamed, left in ((0, 1), (1, 0)):
+            links = Links(SMALL)
+            both = ends("><")
+            for link in both:
+                links.add(link, 0.0)
+            links.rename(both[renamed], NAMES[0], 1.0)
+            assert links.current == {NAMES[0]: both[renamed], LARGE: both[left]}
+            assert links.handle_timeout(1000.0) == []
+
+    def test_it_joins_a_connection_that_the_new_name_has(self):
+        """
+        By the rules for any two of one pair: the loser is retired, not closed.
+        """
+        links = Links(SMALL)
+        old, new = End(1, LARGE, outbound=True), End(2, NAMES[0], outbound=True, local_id=SMALL)
+        links.add(old, 0.0)
+        links.add(new, 0.0)
+        links.rename(old, NAMES[0], 5.0)
+        assert links.current == {NAMES[0]: new}
+        assert links.handle_timeout(5.0 + RETIRE_GRACE_S - 0.001) == []
+        assert links.handle_timeout(5.0 + RETIRE_GRACE_S) == [old]
+
+    @pytest.mark.parametrize("direction", "<>")
+    @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+    def test_a_connection_that_shows_who_we_are_now_takes_the_place_of_a_former_one(self, direction, order):
+        """
+        Whoever dialled, and in whichever order they come. We close the former one, and only when it is idle.
+        """
+        links = Links(LARGE)
+        former = End(1, NAMES[0], direction == ">", local_id=SMALL, is_busy=True)
+        both = [former, End(2, NAMES[0], outbound=True, local_id=LARGE)]
+        for index in order:
+            links.add(both[index], 0.0)
+        assert links.current == {NAMES[0]: both[1]}
+        assert links.handle_timeout(RETIRE_MAX_S + FOLLOW_S) == []
+        former.is_busy = False
+        assert links.handle_timeout(RETIRE_MAX_S + FOLLOW_S) == [former]
+
+
 @dataclass(eq=False)
 class Wire:
     """A connection between the two: what each side knows of it, and what is on its way."""
@@ -162,6 +223,7 @@ class Wire:
     gone: list = field(default_factory=lambda: [False, False])
     broken: bool = False
     arriving: list = field(default_factory=list)
+    names: tuple = ()
 
 
 class BothSides(RuleBasedStateMachine):
@@ -170,7 +232,8 @@ class BothSides(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.now = 0.0
-        self.peers = (SMALL, LARGE)
+        self.peers = [SMALL, LARGE]
+        self.used = []
         self.links = (Links(SMALL), Links(LARGE))
         self.wires = []
         self.ids = [0, 0]
@@ -178,7 +241,7 @@ class BothSides(RuleBasedStateMachine):
     @precondition(lambda self: len(self.wires) < 7)
     @rule(side=st.integers(0, 1))
     def dial(self, side):
-        wire = Wire(side)
+        wire = Wire(side, names=tuple(self.peers))
         self.wires.append(wire)
         self._open(wire, side)
         wire.arriving.append((self.now, "open"))
@@ -191,6 +254,19 @@ class BothSides(RuleBasedStateMachine):
     @rule(seconds=st.floats(0.0, 4.0))
     def pass_time(self, seconds):
         self._until(self.now + seconds)
+
+    @precondition(lambda self: len(self.used) < len(NAMES))
+    @rule(side=st.integers(0, 1))
+    def go_by_another_name(self, side):
+        """
+        One side proves it on each connection; the other hears of it later, and in the order of each.
+        """
+        self.peers[side] = self.links[side].local = NAMES[len(self.used)]
+        self.used.append(self.peers[side])
+        for wire in self.wires:
+            if wire.ends[side] is not None:
+                wire.ends[side].local_id = self.peers[side]
+                wire.arriving.append((self.now, ("renamed", 1 - side, self.peers[side])))
 
     @rule(data=st.data(), busy=st.booleans(), side=st.integers(0, 1))
     def change_load(self, data, busy, side):
@@ -208,7 +284,11 @@ class BothSides(RuleBasedStateMachine):
 
     def _open(self, wire, side):
         self.ids[side] += 1
-        end = End(self.ids[side], self.peers[1 - side], wire.dialler == side, self.now)
+        # Who accepts has another name by now, it may be: that is proved at once.
+        end = End(self.ids[side], wire.names[1 - side], wire.dialler == side, self.now)
+        end.local_id = self.peers[side]
+        if self.peers[side] != wire.names[side]:
+            wire.arriving.append((self.now, ("renamed", 1 - side, self.peers[side])))
         wire.ends[side] = end
         self.links[side].add(end, self.now)
 
@@ -219,7 +299,11 @@ class BothSides(RuleBasedStateMachine):
 
     def _arrive(self, wire):
         _, news = wire.arriving.pop(0)
-        if news == "open":
+        if isinstance(news, tuple):
+            _, side, name = news
+            if not wire.gone[side] and wire.ends[side] is not None:
+                self.links[side].rename(wire.ends[side], name, self.now)
+        elif news == "open":
             # The acceptor hears of it even if the dialler has closed it meanwhile.
             self._open(wire, 1 - wire.dialler)
         elif not wire.gone[news]:
