@@ -150,6 +150,9 @@ def _named(error: Exception) -> Exception:
 
 def main() -> None:
     """Entry point of the console script."""
+    from kontinuum.node.core_dumps import core_dumps_wanted, set_core_dumps
+
+    set_core_dumps(allowed=core_dumps_wanted())  # Any command may come to hold a key.
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # A lost reader is an error we handle, not a death.
     sys.exit(run(sys.argv[1:]))

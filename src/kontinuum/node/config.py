@@ -298,6 +298,11 @@ class NodeConfig(BaseSettings):
         description="DANGER: writes the session keys of every connection here, to debug with Wireshark. "
         "Whoever has the file reads the traffic.",
     )  # fmt: skip
+    core_dumps: bool = Field(
+        default=False, json_schema_extra=_about(WATCH),
+        description="DANGER: lets a crash write this process's memory, keys included, and debuggers of the "
+        "same user read it.",
+    )  # fmt: skip
 
     @property
     def listen_address(self) -> tuple[str, int]:

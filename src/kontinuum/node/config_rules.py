@@ -137,6 +137,8 @@ def _doubts(config: NodeConfig) -> Iterator[tuple[str, str]]:
                 "reads the traffic; remove the setting when the debugging is done"
             ),
         )
+    if config.core_dumps:
+        yield "core_dumps", "a crash writes this process's memory, its keys included, to the disk"
     if config.metrics_address is not None and not config.metrics_address.is_loopback:
         yield "metrics", f"{config.metrics} can be reached from other machines, and metrics have no password"
     if config.keep_alive_s >= NAT_MAPPING_S:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from kontinuum.base.log import RoomLogger
 from kontinuum.node.control import ControlServer
-from kontinuum.node.events import PathChanged, PeerConnected, PeerLost
+from kontinuum.node.core_dumps import set_core_dumps
+from kontinuum.node.events import PathChanged, PeerConnected, PeerLost, PeerRenamed
 from kontinuum.node.operations import NodeOperations
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ async def run_daemon(
 
     if config.data_dir is None:
         raise AssertionError("a daemon lives in a data directory")
+    set_core_dumps(allowed=config.core_dumps)  # Before the key is read.
     loop = asyncio.get_running_loop()
     with _stop_event(loop) as stop:
         node = Node(config, on_mining=on_mining)
@@ -115,6 +117,8 @@ async def _log_events(node: Node) -> None:
                 _log.info("a peer is connected", peer=peer_id.short, address=f"{host} port {port}", side=side)
             case PeerLost(peer_id, reason):
                 _log.info("a peer is gone", peer=peer_id.short, reason=str(reason))
+            case PeerRenamed(former, peer_id):
+                _log.info("a peer goes by another identity now", peer=peer_id.short, former=former.short)
             case PathChanged(peer_id, path, change, _):
                 _log.debug("a path changed", peer=peer_id.short, path=path, change=change)
 

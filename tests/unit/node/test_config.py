@@ -229,6 +229,7 @@ def test_a_real_contact_is_a_bootstrap_contact(monkeypatch):
     ("values", "key"),
     [
         ({"keylog_path": "/tmp/keys"}, "keylog_path"),
+        ({"core_dumps": True}, "core_dumps"),
         ({"metrics": "0.0.0.0:9464"}, "metrics"),
         ({"keep_alive_s": 30, "idle_timeout_s": 90}, "keep_alive_s"),
         ({"listen": "0.0.0.0:0", "advertise": ("/ip4/192.0.2.1/udp/1/quic-v1",)}, "advertise"),
