@@ -17,6 +17,7 @@ class FakeConnection:
 
     def __init__(self, peer_id, *, outbound=True, port=4001):
         self.peer_id, self.outbound = peer_id, outbound
+        self.local_id = None
         self.remote_address = ("192.0.2.7", port)
         self.closed_with = None
         self.streams = []

@@ -73,6 +73,17 @@ class SelfChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Adopted:
+    """We have another identity from now on, and with it another place; this is its contact.
+
+    The peers and records that we have stay as far as they fit. What we publish is published again, but for
+    the former contact, which expires.
+    """
+
+    contact: Contact
+
+
+@dataclass(frozen=True, slots=True)
 class Met:
     """We are connected to a peer and know its contact, by whichever way. Not verified yet."""
 
@@ -331,6 +342,7 @@ Outcome = Peers | Stored | Found | Refused
 Event = (
     Start
     | SelfChanged
+    | Adopted
     | Met
     | Request
     | Reply

@@ -30,7 +30,7 @@ from kontinuum.dht.membership import Membership
 from kontinuum.dht.operation import Arrived
 from kontinuum.dht.operations import PutOperation
 from kontinuum.dht.parts import Parts
-from kontinuum.dht.records import Publications, Records
+from kontinuum.dht.records import Publications, Records, contact_key
 from kontinuum.dht.refreshing import Refreshing
 from kontinuum.dht.replication import Replication
 from kontinuum.dht.responder import Responder
@@ -121,6 +121,7 @@ class Dht:
         self._handlers: dict[type, Callable[..., None]] = {
             ev.Start: self._on_start,
             ev.SelfChanged: self._on_self_changed,
+            ev.Adopted: self._on_adopted,
             ev.Met: self._on_met,
             ev.Request: self._on_request,
             ev.Reply: self._on_reply,
@@ -218,6 +219,17 @@ class Dht:
         self._commands.own = own
         self._responder.own_contact = own.wire.contact
         self._publications.add_contact(event.contact, now=now, at=at)
+
+    def _on_adopted(self, event: ev.Adopted, now: float) -> None:
+        parts, former = self.parts, self.parts.local
+        parts.local = event.contact.peer_id
+        parts.key = key_of_peer(parts.local)
+        self.table.move(parts.key)
+        self._refreshing.move(parts.key)
+        self._publications.remove(contact_key(former))
+        self._on_self_changed(ev.SelfChanged(event.contact), now)
+        self._publications.again(now)
+        self._refreshing.all(now)
 
     def _on_met(self, event: ev.Met, now: float) -> None:
         try:

@@ -54,6 +54,10 @@ class Refreshing:
         self.settled = False
         """We have looked around since we joined."""
 
+    def move(self, local: KadKey) -> None:
+        """Our own place is another one now."""
+        self._local = local
+
     def all(self, now: float) -> None:
         """We have just joined, or are somewhere else: every bucket from the farthest on, then ourselves."""
         self._queue.clear()

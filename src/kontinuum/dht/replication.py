@@ -108,7 +108,7 @@ class Replication:
     """Which record to send to whom. :meth:`handle_timeout` gives the pairs that are due."""
 
     def __init__(self, parts: Parts) -> None:
-        self._local = parts.key
+        self._parts = parts
         self._table = parts.table
         self._records = parts.records
         self._adaptation = parts.adaptation
@@ -118,6 +118,10 @@ class Replication:
         """Before that everybody whom we know seems to be close to everything that we hold."""
         self._look_at = 0.0
         self._turn_at: float | None = None
+
+    @property
+    def _local(self) -> KadKey:
+        return self._parts.key
 
     @property
     def _k(self) -> int:

@@ -346,6 +346,23 @@ class RoutingTable:
         """A place of the key space that falls into that bucket."""
         return self._local ^ (1 << index | rng.below(1 << index))
 
+    def move(self, local: KadKey) -> None:
+        """Our own place is another one now.
+
+        The peers stay for whom there is a place around it, those first that have been here for longest. Who
+        waits in replacement caches is forgotten.
+        """
+        entries = sorted(self._entries.values(), key=lambda entry: entry.since)
+        self._local = local
+        self._entries, self._of_prefix, self._buckets, self._looked_up = {}, {}, {}, {}
+        self._occupied = 0
+        for entry in entries:
+            index = bucket_index(entry.peer.key ^ local) if entry.peer.key != local else -1
+            if index >= 0 and self.size(index) < self._k and self._has_place(entry.prefix, index):
+                self._place(entry, index)
+                if entry.failures:
+                    self._buckets[index].doubt(entry.peer)
+
     def set_k(self, k: int) -> list[Peer]:
         """Change the size of the buckets.
 
@@ -408,14 +425,18 @@ class RoutingTable:
         )
 
     def _insert(self, peer: Peer, prefix: str | None, index: int, now: float) -> None:
+        if (bucket := self._buckets.get(index)) is not None:
+            bucket.forget_waiting(peer.peer_id)
+        self._place(Entry(peer, prefix, now), index)
+
+    def _place(self, entry: Entry, index: int) -> None:
         bucket = self._buckets.get(index)
         if bucket is None:
             bucket = self._buckets[index] = KBucket()
             self._occupied |= 1 << index
-        bucket.forget_waiting(peer.peer_id)
-        bucket.peers.append(peer)
-        self._entries[peer.peer_id] = Entry(peer, prefix, now)
-        self._count(prefix, 1)
+        bucket.peers.append(entry.peer)
+        self._entries[entry.peer.peer_id] = entry
+        self._count(entry.prefix, 1)
 
     def _count(self, prefix: str | None, change: int) -> None:
         if prefix is not None:

@@ -111,6 +111,7 @@ class DhtService:
         rpc: The calls; the handler is registered here if the node answers others.
         connection_of: The connection in use with a peer, if there is one.
         reach: Connects to a peer at the addresses of its contact; raises a KontinuumError.
+        usable: Whether a connection in use can carry our requests; if not, ``reach`` makes another one.
         keep: Told of each record that is to be written to disk, or removed from it.
         state_changed: Told where the node stands with the network.
     """
@@ -122,6 +123,7 @@ class DhtService:
         *,
         connection_of: Callable[[PeerId], Connection | None],
         reach: Callable[[Contact], Awaitable[Connection]],
+        usable: Callable[[Connection], bool] = lambda _connection: True,
         keep: Callable[[ev.Keep | ev.Drop], None],
         state_changed: Callable[[State], None],
     ) -> None:
@@ -137,6 +139,7 @@ class DhtService:
         self._rpc = rpc
         self._connection_of = connection_of
         self._reach = reach
+        self._usable = usable
         self._state_changed = state_changed
         self._loop: asyncio.AbstractEventLoop
         self._seeds: set[PeerId] = set()
@@ -322,7 +325,7 @@ class DhtService:
     def _send(self, ask: ev.Ask) -> None:
         self.asks += 1
         connection = self._connection_of(ask.peer.peer_id)
-        if connection is not None:
+        if connection is not None and self._usable(connection):
             self._call(connection, ask, ask.timeout_s)
         else:
             dial = self._loop.create_task(self._dial(ask))

@@ -79,8 +79,7 @@ class Gossiping:
         parts = self._parts
         known, joined = parts.seen.known, parts.topics.joined
         is_replay = parts.seen.is_replay
-        local = parts.local.multihash
-        size = len(local)
+        own, size = parts.own, len(parts.local.multihash)
         wanted: dict[bytes, None] = {}
         for topic, ids in ihaves:
             if topic not in joined:
@@ -90,7 +89,7 @@ class Gossiping:
             for message_id in ids[:limit]:
                 author = message_id[:size]
                 # A replay would be dropped when it comes, and break the promise of an honest peer.
-                if message_id not in known and author != local and not is_replay(author, message_id[size:]):
+                if message_id not in known and author not in own and not is_replay(author, message_id[size:]):
                     wanted[message_id] = None
         return wanted
 

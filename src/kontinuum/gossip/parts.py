@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from kontinuum.gossip.score_params import PeerScoreThresholds
     from kontinuum.identity import PeerId
 
+OWN_MAX = 8
+"""Identities of ours whose messages are known as our own, the present one among them. Our choice: messages
+travel for minutes, and who changes more often than that meets the last of its own as a stranger's."""
+
 BACKOFF_SLACK_HEARTBEATS = 2
 """Heartbeats that we wait beyond the end of a backoff. As go-libp2p-pubsub (clearBackoff)."""
 
@@ -41,6 +45,8 @@ class Parts:
         unix_ns: Callable[[float], int],
     ) -> None:
         self.local = local
+        self.own: dict[bytes, None] = {local.multihash: None}
+        """As authors: our identity, and those that we had."""
         self.params = params
         self.scores = scores
         self.thresholds = thresholds
@@ -59,6 +65,14 @@ class Parts:
         """Effects of this call."""
         self.marked: list[Peer] = []
         """Peers to whom something is to be sent."""
+
+    def adopt(self, local: PeerId) -> None:
+        """Another identity is ours from now on."""
+        self.local = local
+        self.own.pop(local.multihash, None)
+        self.own[local.multihash] = None
+        if len(self.own) > OWN_MAX:
+            del self.own[next(iter(self.own))]
 
     def mark(self, peer: Peer) -> None:
         """Something was put into the peer's outbox."""

@@ -74,7 +74,6 @@ class Receiving:
         self._forwarding = forwarding
         self._gossiping = gossiping
         self._verify = verify
-        self._local = parts.local.multihash
         self._fresh: list[tuple[Peer, WireMessage, Entry]] = []
         """New messages of this batch, to be verified."""
         self._pending: dict[bytes, tuple[Entry, float]] = {}
@@ -92,7 +91,7 @@ class Receiving:
         """A peer sent these. What is new waits for :meth:`finish`."""
         parts, known = self._parts, self._parts.seen.known
         joined, counters = parts.topics.joined, parts.counters
-        bytes_max, local = parts.params.message_bytes_max, self._local
+        bytes_max, own = parts.params.message_bytes_max, parts.own
         counters.messages_received += len(messages)
         for message in messages:
             author, seqno, topic, data, body, flaw = message
@@ -102,7 +101,7 @@ class Receiving:
             if topic not in joined:
                 self._take_unsolicited(peer, topic, author + seqno, now)
                 continue
-            if author == local:
+            if author in own:
                 counters.own_returned += 1
                 continue
             message_id = author + seqno

@@ -108,7 +108,8 @@ class Router:
         self._forwarding = Forwarding(parts)
         self._gossiping = Gossiping(parts, self._forwarding)
         self._receiving = Receiving(parts, self._gossiping, self._forwarding, verify)
-        self._publishing = Publishing(parts, Author(local, sign, unix_ns))
+        self._author = Author(local, sign, unix_ns)
+        self._publishing = Publishing(parts, self._author)
         self._rendezvous = Rendezvous(parts, self._exchange)
         self._direct: dict[PeerId, None] = dict.fromkeys(params.direct_peers)
         self._tick = 0
@@ -178,6 +179,11 @@ class Router:
         return min(
             self._next_heartbeat, self._forwarding.next_deadline(), inf if refresh is None else refresh
         )
+
+    def adopt(self, local: PeerId, sign: Callable[[bytes], bytes]) -> None:
+        """Another identity is ours from now on: messages of our own are its. All else goes on."""
+        self._parts.adopt(local)
+        self._author.adopt(local, sign)
 
     # --- what can be seen from outside ---
 

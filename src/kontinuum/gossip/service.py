@@ -155,6 +155,11 @@ class GossipService:
             publication.fail(UnavailableError("the node stops"))
         self._wake_readers()
 
+    def adopt(self, local: PeerId, sign: Callable[[bytes], bytes]) -> None:
+        """Another identity is ours from now on; topics, meshes and streams go on."""
+        self.machine.adopt(local, sign)
+        self._local = local
+
     # --- for those who own streams ---
 
     def opened(self, peer_id: PeerId, carrier: Carrier) -> None:

@@ -45,6 +45,10 @@ class Author:
         self._unix_ns = unix_ns
         self._seqno = 0
 
+    def adopt(self, local: PeerId, sign: Callable[[bytes], bytes]) -> None:
+        """Sign by another key from now on. Sequence numbers go on."""
+        self._multihash, self._sign = local.multihash, sign
+
     def write(self, topic: str, data: bytes, now: float) -> tuple[int, bytes]:
         """A signed message: its sequence number and its canonical bytes.
 

@@ -62,6 +62,11 @@ class Peer:
         self.streams -= 1
 
 
+IDENTITIES_MAX = 8
+"""Identities of ours that connections may show, the present one among them. Our choice; connections that show
+an older one are told who we are now, and may not like it."""
+
+
 class Host:
     """Speaks libp2p with all peers that are connected.
 
@@ -94,13 +99,14 @@ class Host:
         self.peers: dict[PeerId, Peer] = {}
         self._peer_id = peer_id
         self._shell = shell
-        self._sign = sign
+        self._signers = {peer_id: sign}
+        """By identity: the present one, and former ones that connections still show."""
         self._entropy = entropy
         self._addresses = addresses
         self._sequence = sequence
         self._agent = agent
         self._tell_heard = heard
-        self._sealed: tuple[tuple[Multiaddr, ...], bytes] = ((), b"")
+        self._sealed: dict[PeerId, tuple[tuple[Multiaddr, ...], bytes]] = {}
         self._answering: Counter[PeerId] = Counter()
         self._talks: dict[str, Callable[[Conversation], Talk]] = {
             IDENTIFY: lambda conversation: Teller(lambda: self._message(conversation.stream.connection)),
@@ -162,6 +168,16 @@ class Host:
             connection, PING, lambda: PingRequest(payload, self._shell.now, done), payload, failed=done
         )
 
+    def adopt(self, peer_id: PeerId, sign: Sign) -> None:
+        """Another identity is ours from now on. On a connection we remain who we were in its handshake."""
+        self._signers.pop(peer_id, None)
+        self._signers[peer_id] = sign
+        self._peer_id = peer_id
+        if len(self._signers) > IDENTITIES_MAX:
+            oldest = next(iter(self._signers))
+            del self._signers[oldest]
+            self._sealed.pop(oldest, None)
+
     def push(self) -> None:
         """Tell all peers that want to know who we are now: our addresses or protocols have changed."""
         for peer in self.peers.values():
@@ -200,21 +216,24 @@ class Host:
     def _message(self, connection: Connection) -> bytes:
         """Who we are, and where this peer is seen."""
         addresses = tuple(self._addresses())
-        if self._sealed[0] != addresses or not self._sealed[1]:
-            record = seal_peer_record(self._peer_id, self._sequence(), addresses, self._sign)
-            self._sealed = (addresses, record)
+        local_id = connection.local_id if connection.local_id in self._signers else self._peer_id
+        sealed = self._sealed.get(local_id)
+        if sealed is None or sealed[0] != addresses:
+            sign = self._signers[local_id]
+            record = seal_peer_record(local_id, self._sequence(), addresses, sign)
+            sealed = self._sealed[local_id] = (addresses, record)
         try:
             observed = Multiaddr.from_ip(*connection.remote_address)
         except BadAddressError:
             observed = None
         return encode_identity(
-            self._peer_id,
+            local_id,
             addresses=addresses,
             protocols=self.protocols,
             observed=observed,
             protocol_version=PROTOCOL_VERSION,
             agent_version=self._agent,
-            signed_record=self._sealed[1],
+            signed_record=sealed[1],
         )
 
     def _on_identity(self, conversation: Conversation, outcome: Identity | KontinuumError) -> None:

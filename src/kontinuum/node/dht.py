@@ -45,6 +45,10 @@ SIGNED_LIFETIME_S = 24 * 3600.0
 """Seconds for which a signed record is valid unless its owner says otherwise. Our choice: a day, as
 contacts."""
 
+ADOPT_AFTER_S = 1.0
+"""Seconds between a change of our identity and that of our place in the DHT. Our choice: peers to whom we
+prove it on the connections that we have need no new ones by then."""
+
 LOCATE_TIMEOUT_S = 10.0
 """Seconds that a call may look for the address of its peer. Our choice: as long as a dial."""
 
@@ -110,6 +114,7 @@ class NodeDht:
         """Told when the node has joined its network, each time that it does."""
         self._own: Contact
         self._seeds: tuple[Contact, ...] = ()
+        self._adopting: asyncio.TimerHandle | None = None
         self._locating: dict[PeerId, asyncio.Task[bool]] = {}
         admission = self._admission = Admission(network, config.pow_bits)
         self.machine = Dht(
@@ -132,6 +137,7 @@ class NodeDht:
             rpc,
             connection_of=neighbours.links.current.get,
             reach=self._reach,
+            usable=neighbours.knows_us,
             keep=(lambda _change: None) if disk is None else disk.keep,
             state_changed=self._on_state,
         )
@@ -150,6 +156,8 @@ class NodeDht:
     async def close(self) -> None:
         """Ask nobody any more, and save."""
         self._neighbours.met = lambda _contact, _connection: None
+        if self._adopting is not None:
+            self._adopting.cancel()
         for task in list(self._locating.values()):
             task.cancel()
         await asyncio.gather(*self._locating.values(), return_exceptions=True)
@@ -163,6 +171,18 @@ class NodeDht:
         self.service.feed(ev.SelfChanged(own))
         if moved:
             self.service.feed(ev.NetworkChanged())
+
+    def adopt(self, key_pair: KeyPair, own: Contact) -> None:
+        """Another identity is ours: signed records are its at once, and soon our place is.
+
+        What we had published stays valid until it expires, and what we said under the former identity goes on
+        being published until then; our former contact does not.
+        """
+        self._local, self._key_pair, self._own = key_pair.peer_id, key_pair, own
+        if self._adopting is not None:
+            self._adopting.cancel()
+        loop = asyncio.get_running_loop()
+        self._adopting = loop.call_later(ADOPT_AFTER_S, lambda: self.service.feed(ev.Adopted(self._own)))
 
     def renounced(self, peer_id: PeerId) -> None:
         """A peer goes by another identity now: nobody is there under this one."""
@@ -474,7 +494,7 @@ class NodeDht:
         saved = neighbours.store.get(contact.peer_id)
         if saved is not None:
             contact = newest(contact, saved.contact)
-        return await neighbours.connection(contact.peer_id, contact.addresses, patient=True)
+        return await neighbours.connection(contact.peer_id, contact.addresses, patient=True, anew=True)
 
     def _on_met(self, contact: Contact, connection: Connection) -> None:
         self.service.feed(ev.Met(contact, connection.remote_address[0]))

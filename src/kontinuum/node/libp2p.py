@@ -244,6 +244,10 @@ class NodeLibp2p:
         """Our addresses have changed: tell the peers."""
         self._service.host.push()
 
+    def adopt(self, key_pair: KeyPair) -> None:
+        """Another identity is ours from now on: on new connections we say so."""
+        self._service.host.adopt(key_pair.peer_id, lambda data: ed25519_sign(key_pair.seed, data))
+
     def forsake(self, peer_id: PeerId) -> None:
         """The peer does not read its topics: send it nothing for a while."""
         if (pubsub := self._service.host.pubsub) is not None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from kontinuum.base.errors import KontinuumError
 from kontinuum.base.log import RoomLogger
-from kontinuum.identity import Contact, PeerId
+from kontinuum.identity import Contact, Multiaddr, PeerId
 from kontinuum.node.connector import Connector
 from kontinuum.node.errors import UnknownPeerError
 from kontinuum.node.introducer import Introducer
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from kontinuum.base.clock import Clock
     from kontinuum.base.entropy import Rng
-    from kontinuum.identity import Multiaddr
     from kontinuum.node.peer_store import PeerStore
     from kontinuum.rpc.service import RpcService
     from kontinuum.transport import Endpoint
@@ -255,7 +254,12 @@ class Neighbours:
     # --- connections ---
 
     async def connection(
-        self, peer_id: PeerId, addresses: tuple[Multiaddr, ...] | None = None, *, patient: bool = False
+        self,
+        peer_id: PeerId,
+        addresses: tuple[Multiaddr, ...] | None = None,
+        *,
+        patient: bool = False,
+        anew: bool = False,
     ) -> Connection:
         """The connection with a peer, made if need be.
 
@@ -263,17 +267,38 @@ class Neighbours:
             peer_id: Whom.
             addresses: Where; those of its contact if not given.
             patient: Leave a peer alone that has just failed.
+            anew: The peer has to know us by our present identity; a connection of before is not enough.
 
         Raises:
             UnknownPeerError: It is this node itself.
             UnavailableError, HandshakeError: As :meth:`Connector.connect`.
         """
-        if (connection := self.links.current.get(peer_id)) is not None:
+        connection = self.links.current.get(peer_id)
+        if connection is not None and not (anew and not self.knows_us(connection)):
             return connection
         if peer_id == self._endpoint.peer_id:
             raise UnknownPeerError("that is this node itself")
         where = self._addresses_of(peer_id) if addresses is None else addresses
+        if connection is not None:
+            where = tuple(dict.fromkeys((Multiaddr.from_ip(*connection.remote_address), *where)))
         return await self._connector.connect(peer_id, where, patient=patient)
+
+    def knows_us(self, connection: Connection) -> bool:
+        """The peer of a connection knows us by our present identity."""
+        return connection.local_id == self._endpoint.peer_id
+
+    def proved(self, connection: Connection) -> None:
+        """The peer of ``connection`` was sent the proof of our present identity, and takes it."""
+        connection.local_id = self._endpoint.peer_id
+
+    def adopt(self) -> None:
+        """The endpoint has gone over to another identity. Connections stay, and show the former one.
+
+        Where the DHT needs a peer that knows us by the present one, it dials it anew unless :meth:`proved`
+        was told; the connection of before ends once nothing runs on it.
+        """
+        self.links.local = self._endpoint.peer_id
+        self._wake.set()
 
     def rename(self, connection: Connection, peer_id: PeerId) -> None:
         """The peer of ``connection`` has proved, on it, that it goes by another identity from now on.

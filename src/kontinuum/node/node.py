@@ -7,6 +7,7 @@ Trust:  peers prove their identity in the handshake; what they may do is the han
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections import Counter
 from typing import TYPE_CHECKING, Self
@@ -18,6 +19,7 @@ from kontinuum.base.log import RoomLogger
 from kontinuum.dht.peer import CLIENT_CAPABILITY
 from kontinuum.identity import Contact, Multiaddr, PeerId
 from kontinuum.identity.pow import network_id
+from kontinuum.node.adoption import adopt
 from kontinuum.node.bootstrap import usable
 from kontinuum.node.call_methods import CallMethods
 from kontinuum.node.dht_methods import DhtMethods
@@ -62,7 +64,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kontinuum.identity import KeyPair
+    from kontinuum.identity.pow import ProofOfWork
     from kontinuum.node.config import NodeConfig
+    from kontinuum.node.discovery import MdnsDiscovery
     from kontinuum.node.libp2p import NodeLibp2p
 
 NOT_RUNNING = "the node does not run; use: async with Node(...) as node"
@@ -110,6 +114,7 @@ class Node(OptionalRooms, CallMethods, DhtMethods, HandlerMethods, PubSubMethods
         self._neighbours: Neighbours
         self._own: OwnContact
         self._connected: dict[PeerId, Connection] = {}
+        self._discovery: MdnsDiscovery | None = None
 
     # --- who we are ---
 
@@ -249,11 +254,48 @@ class Node(OptionalRooms, CallMethods, DhtMethods, HandlerMethods, PubSubMethods
         if pubsub is not None and dht is not None:
             pubsub.use_dht(dht)
         await start_metrics(stack, self, self._unready)
-        discovery = await start_discovery(stack, config, network, lambda: own.contact, self._on_found)
+        discovery = self._discovery = await start_discovery(
+            stack, config, network, lambda: own.contact, self._on_found
+        )
         start_upkeep(stack, self._neighbours, own, dht=dht, discovery=discovery, libp2p=libp2p)
         _log.info(
             "the node runs", peer=self.peer_id.short, addresses=[str(address) for address in self.addresses]
         )
+
+    async def adopt(self, key_pair: KeyPair, proof: ProofOfWork) -> None:
+        """Go over to another identity without dropping a session (``adoption``).
+
+        Connections of before show the former identity until it is proved to their peers that both are ours.
+
+        Args:
+            key_pair: Who we are from now on.
+            proof: The work for that identity, see ``proof.proof_of``.
+
+        Raises:
+            MisuseError: The node does not run, or the proof is another identity's.
+            WrongNetworkError, WeakProofError: It is of no use in our network.
+            UnavailableError: A file that the settings name cannot be written. As above, nothing has changed.
+        """
+        self._require_running()
+        if proof.peer_id != key_pair.peer_id:
+            raise MisuseError("the proof of work is another identity's")
+        proof.verify(network_id(self.config.network), self.config.pow_bits)
+        former = self.peer_id
+        if former == key_pair.peer_id:
+            return
+        adopt(
+            key_pair,
+            proof,
+            endpoint=self.endpoint,
+            neighbours=self._neighbours,
+            own=self._own,
+            pubsub=self._pubsub,
+            libp2p=self._libp2p,
+            dht=self._dht,
+            discovery=self._discovery,
+        )
+        _log.info("the node goes by another identity", peer=self.peer_id.short, former=former.short)
+        await asyncio.sleep(0)  # What is to be told leaves.
 
     async def close(self) -> None:
         """Stop handlers, tell the peers, save what is to be kept. A second call does nothing."""

@@ -83,6 +83,11 @@ class OwnContact:
             self.contact = self._issue()
         return news
 
+    def adopt(self, key_pair: KeyPair, proof: ProofOfWork) -> None:
+        """Go over to another identity: our contact is issued anew, signed by its key."""
+        self._key_pair, self._proof = key_pair, proof
+        self.contact = self._issue()
+
     def _issue(self) -> Contact:
         at = self._clock.utc()
         return Contact.issue(

@@ -138,6 +138,11 @@ class NodePubSub:
         for connection in list(self._neighbours.links.current.values()):
             self.streams.use(connection)
 
+    def adopt(self, key_pair: KeyPair) -> None:
+        """What we publish from now on is signed by another key. Subscriptions, meshes and streams go on."""
+        self.service.adopt(key_pair.peer_id, signer(key_pair))
+        self._rendezvous.local = key_pair.peer_id
+
     def use_dht(self, dht: NodeDht) -> None:
         """Subscribers find each other through the DHT from now on."""
         self._rendezvous.dht = dht

@@ -74,7 +74,8 @@ class Rendezvous:
     ) -> None:
         self.dht: NodeDht | None = None
         """Set by the node once it has one."""
-        self._local = local
+        self.local = local
+        """Who we are; set anew when that changes."""
         self._neighbours = neighbours
         self._rng = rng
         self._reach = reach
@@ -160,7 +161,7 @@ class Rendezvous:
             peers = ()
         for peer in peers:
             self._remember(peer.contact)
-        candidates = tuple(ev.Candidate(peer.peer_id) for peer in peers if peer.peer_id != self._local)
+        candidates = tuple(ev.Candidate(peer.peer_id) for peer in peers if peer.peer_id != self.local)
         if candidates:
             self._found(ev.Candidates(topic, candidates))
         elif dht.state is not State.JOINED:
