@@ -3,6 +3,7 @@
 import random
 from datetime import date
 
+import pypdfium2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,8 @@ from kontinuum.keys.backup.reading import read_backup
 from kontinuum.keys.backup.roots import root_of
 from kontinuum.keys.backup.shares import Group, combine_shares, split_root
 from kontinuum.keys.backup.sheet import Sheet
+from kontinuum.keys.backup.sheet_pdf import pdf_page
+from kontinuum.keys.backup.sheet_svg import svg_page
 from kontinuum.keys.backup.spelling import suggestions
 from kontinuum.keys.backup.words import phrase_of, read_phrase, wordlist
 from kontinuum.keys.keystore import Unprotected, decode_store, encode_store
@@ -115,10 +118,13 @@ def test_whatever_is_brought_is_a_root_or_an_error_of_ours(pieces):
 @given(title=st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), max_size=64))
 def test_any_title_is_safe_on_a_page(title):
     """
-    A name with marks of XML in it is text.
+    A name with marks of XML or PDF in it is text.
     """
     import xml.etree.ElementTree as ET  # noqa: PLC0415
 
-    page = Sheet(title, ("zoo",), bytes(32), date(2026, 1, 2)).svg()
-    texts = [element.text or "" for element in ET.fromstring(page).iter()]  # noqa: S314 -- ours
+    sheet = Sheet(title, ("zoo",), bytes(32), date(2026, 1, 2))
+    texts = [element.text or "" for element in ET.fromstring(svg_page(sheet)).iter()]  # noqa: S314 -- ours
     assert title in texts
+    with pypdfium2.PdfDocument(pdf_page(sheet)) as document:
+        assert len(document) == 1
+        assert "zoo" in document[0].get_textpage().get_text_range()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kontinuum.base.entropy import SystemEntropy
-from kontinuum.base.errors import FileUnavailableError
+from kontinuum.base.errors import FileUnavailableError, MisuseError
 from kontinuum.base.files import create_atomically, read_private, sync_directory
 from kontinuum.cli.backups import passphrase
 from kontinuum.keys.backup.roots import WrittenRoot, public_of, verify_root
@@ -20,7 +20,7 @@ from kontinuum.keys.backup.sheet import Sheet
 from kontinuum.keys.backup.words import phrase_of, read_phrase
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 DIRECTORY_MODE = 0o700
 """Permission bits of a directory with shares."""
@@ -79,8 +79,11 @@ def write_backup(
     groups: Sequence[tuple[int, int]],
     groups_needed: int,
     passphrase_source: str,
+    pdf: bool = False,
 ) -> Written:
     """Write a backup of ``root`` in one of the forms of the command, to a path or ``-``.
+
+    Pages are SVG, or PDF if ``pdf`` says so, which goes into files only.
 
     Raises:
         AlreadyExistsError: There is something of that name.
@@ -92,8 +95,9 @@ def write_backup(
         case "words" | "sheet":
             words = phrase_of(root)
             verify_root(read_phrase(words), public)
-            content = words if form == "words" else _page("Root", words, public, _ALONE)
-            return _one(public, content, to)
+            if form == "words":
+                return _one(public, words, to)
+            return _one(public, _page("Root", words, public, _ALONE, pdf=pdf), to)
         case "shares" | "share-sheets":
             sizes = [Group(*size) for size in groups]
             shares = split_root(root, sizes, groups_needed, entropy=SystemEntropy())
@@ -101,8 +105,8 @@ def write_backup(
             labelled = _labelled(shares, sizes)
             if form == "share-sheets":
                 notes = _notes(sizes, groups_needed)
-                pages = {each.name: _page(each.title, each.text, public, notes) for each in labelled}
-                return _many(public, pages, ".svg", to)
+                pages = {each.name: _page(each.title, each.text, public, notes, pdf=pdf) for each in labelled}
+                return _many(public, pages, ".pdf" if pdf else ".svg", to)
             return _many(public, {each.name: f"# {each.title}\n{each.text}" for each in labelled}, ".txt", to)
     return _file(root, form, public, to, passphrase_source)
 
@@ -138,22 +142,45 @@ def _notes(sizes: Sequence[Group], groups_needed: int) -> tuple[str, ...]:
     return (*_SHARED, f"It takes {groups_needed} of {len(sizes)} groups, each complete.")
 
 
-def _page(title: str, words: str, public: bytes, notes: tuple[str, ...]) -> str:
-    return Sheet(title, tuple(words.split()), public, datetime.now(UTC).date(), notes).svg()
+def _page(title: str, words: str, public: bytes, notes: tuple[str, ...], *, pdf: bool) -> str | bytes:
+    from kontinuum.keys.backup.sheet_pdf import pdf_page
+    from kontinuum.keys.backup.sheet_svg import svg_page
+
+    sheet = Sheet(title, tuple(words.split()), public, datetime.now(UTC).date(), notes)
+    return pdf_page(sheet) if pdf else svg_page(sheet)
 
 
-def _one(public: bytes, content: str, to: str) -> Written:
+def _texts(contents: Iterable[str | bytes]) -> tuple[str, ...]:
+    """What can go to standard output.
+
+    Raises:
+        MisuseError: There is a PDF file among it.
+    """
+    texts = []
+    for content in contents:
+        if isinstance(content, bytes):
+            raise MisuseError("a PDF page is no text; it goes into a file")
+        texts.append(content)
+    return tuple(texts)
+
+
+def _bytes(content: str | bytes) -> bytes:
+    return content if isinstance(content, bytes) else content.encode() + b"\n"
+
+
+def _one(public: bytes, content: str | bytes, to: str) -> Written:
     if to == "-":
-        return Written(public, (), (content,), content)
+        texts = _texts([content])
+        return Written(public, (), texts, texts[0])
     path = Path(to)
-    _put(path, content.encode() + b"\n")
+    _put(path, _bytes(content))
     return Written(public, (path,), (), str(path))
 
 
-def _many(public: bytes, contents: dict[str, str], suffix: str, to: str) -> Written:
+def _many(public: bytes, contents: Mapping[str, str | bytes], suffix: str, to: str) -> Written:
     """A new directory with a file for each share; or all of them on standard output."""
     if to == "-":
-        texts = tuple(contents.values())
+        texts = _texts(contents.values())
         return Written(public, (), texts, "\n\n".join(texts))
     directory = Path(to)
     try:
@@ -163,7 +190,7 @@ def _many(public: bytes, contents: dict[str, str], suffix: str, to: str) -> Writ
         raise FileUnavailableError(directory, "create", error.strerror or str(error)) from error
     paths = [directory / (name + suffix) for name in contents]
     for path, content in zip(paths, contents.values(), strict=True):
-        _put(path, content.encode() + b"\n")
+        _put(path, _bytes(content))
     return Written(public, tuple(paths), (), "\n".join(map(str, paths)))
 
 

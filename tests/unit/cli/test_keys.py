@@ -240,6 +240,25 @@ def test_sheets_hold_the_words(ask, store, home):
     assert "It takes 2 of 2 groups" in (home / written["files"][0]).read_text()
 
 
+def test_sheets_as_pdf(ask, store, home):
+    """
+    By the file's name, or asked for; private like every other form, and with the words in it.
+    """
+    code, written = ask("keys", "backup", store, "--as", "sheet", "--to", "root.PDF")
+    assert (code, written["files"], "texts" in written) == (Exit.OK, ["root.PDF"], False)
+    assert stat.S_IMODE((home / "root.PDF").stat().st_mode) == 0o600
+    page = (home / "root.PDF").read_bytes()
+    assert page.startswith(b"%PDF-")
+    assert all(f"({word}) Tj".encode() in page for word in PHRASE.split())
+    assert ask("keys", "backup", store, "--as", "sheet", "--to", "page", "--pdf")[0] == Exit.OK
+    assert (home / "page").read_bytes() == page
+    written = ask(
+        "keys", "backup", store, "--as", "share-sheets", "--group", "2of2", "--to", "pages", "--pdf"
+    )[1]
+    assert written["files"] == [f"pages/share-{number}-of-2-needs-2.pdf" for number in (1, 2)]
+    assert b"(Share 2 of 2, needs 2) Tj" in (home / written["files"][1]).read_bytes()
+
+
 @pytest.mark.parametrize("form", ["age", "store"])
 def test_a_file_has_a_passphrase_of_its_own(ask, store, home, form):
     """
@@ -311,12 +330,16 @@ def test_a_wrong_word_is_found_without_showing_the_right_one(ask, store, home):
         ("backup", "root.keys", "--as", "words"),
         ("backup", "root.keys", "--as", "sheet"),
         ("backup", "root.keys", "--as", "shares", "--to", "-"),
+        ("backup", "root.keys", "--as", "sheet", "--pdf", "--to", "-"),
+        ("backup", "root.keys", "--as", "words", "--pdf", "--to", "words.pdf"),
         ("backup", "root.keys", "--as", "words", "--group", "2of3", "--to", "-"),
         ("backup", "root.keys", "--as", "shares", "--group", "2of", "--to", "-"),
         ("backup", "root.keys", "--as", "shares", "--group", "3of2", "--to", "-"),
         ("backup", "root.keys", "--as", "shares", "--group", "1of3", "--to", "-"),
         ("backup", "root.keys", "--as", "age", "--to", "f", "--backup-passphrase-source", "fd:x"),
         ("new-root", "new.keys", "--words", "18"),
+        ("new-root", "new.keys", "--passphrase-source", "credential:../x"),
+        ("new-root", "new.keys", "--passphrase-source", "keyring:kontinuum"),
         ("restore", "new.keys", "--from", "root.keys", "--root", "abc"),
         ("explain", "/3"),
         ("explain", "/3.0", "--bundle", "root.keys"),

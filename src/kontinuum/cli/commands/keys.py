@@ -173,7 +173,7 @@ def backup(  # noqa: PLR0917 -- typer passes by name
         typer.Option(
             "--as",
             help="words: 12 or 24; shares: of which some are enough (SLIP-39); sheet, share-sheets: the same "
-            "to print (SVG); age: a file for a passphrase of its own; store: the same with Argon2id.",
+            "to print (SVG, or PDF); age: a file for a passphrase of its own; store: the same with Argon2id.",
         ),
     ],
     to: Annotated[
@@ -192,6 +192,10 @@ def backup(  # noqa: PLR0917 -- typer passes by name
     groups_needed: Annotated[
         int, typer.Option("--groups-needed", min=1, max=16, help="Groups that must be complete.")
     ] = 1,
+    pdf: Annotated[
+        bool,
+        typer.Option("--pdf", help="Sheets as PDF; a sheet whose file ends in .pdf is one anyway."),
+    ] = False,
     passphrase_source: SourceOption = "auto",  # noqa: S107 -- a source
     backup_passphrase_source: BackupSourceOption = "prompt",  # noqa: S107 -- a source
     _json: JsonOption = False,
@@ -212,6 +216,14 @@ def backup(  # noqa: PLR0917 -- typer passes by name
         raise CliError(
             "say where to write it", family=Exit.MISUSE, code="usage", hint="--to PATH, or --to - to print it"
         )
+    pdf = pdf or (form is Form.SHEET and to is not None and to.lower().endswith(".pdf"))
+    paged = form in {Form.SHEET, Form.SHARE_SHEETS}
+    if pdf and (not paged or to == "-"):
+        raise CliError(
+            "a PDF goes into a file" if paged else f"--pdf is for sheets, and {form} are none",
+            family=Exit.MISUSE,
+            code="usage",
+        )
     if to is not None and to != "-":
         _verify_free(Path(to))
     root = _open_root(file, passphrase_source)
@@ -222,6 +234,7 @@ def backup(  # noqa: PLR0917 -- typer passes by name
         groups=sizes,
         groups_needed=groups_needed,
         passphrase_source=backup_passphrase_source,
+        pdf=pdf,
     )
     data = {
         "form": str(form),

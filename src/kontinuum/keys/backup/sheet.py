@@ -1,10 +1,10 @@
 """A page to print, A4: the words by number, a QR code of them, and which root it is.
 
-The page is one SVG file without fonts, scripts or links, so that any browser prints it without a network.
-The code holds the same words as text.
+What stands where is told here once; ``sheet_svg`` and ``sheet_pdf`` draw it. The code holds the same words as
+text.
 
 Source:   our own layout; the code is QR by ``segno`` with error correction M, which survives a fold.
-Bounds:   SHEET_WORDS_MAX.
+Bounds:   SHEET_WORDS_MAX, TITLE_CHARS_MAX.
 Secrets:  the page *is* the secret. Nothing here writes it anywhere.
 Pure:     no I/O, clock or randomness; the date is an argument.
 """
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import escape
 
 from kontinuum.base.errors import MisuseError
 
@@ -27,12 +26,57 @@ SHEET_WORDS_MAX = 36
 TITLE_CHARS_MAX = 64
 """Characters of a title. Our choice: more do not fit the line. Longer: MisuseError."""
 
-_ROWS = 12
-_WIDTH_MM, _HEIGHT_MM = 210, 297
-_MARGIN_MM = 18
-_CODE_MM = 62
-_QUIET_MODULES = 4
+WIDTH_MM, HEIGHT_MM = 210, 297
+"""The page, A4. ISO 216. All places on it are millimetres from its upper left corner."""
+
+CODE_MM = 62
+"""Side of the QR code with its white border."""
+
+QUIET_MODULES = 4
 """White modules around a code. ISO/IEC 18004."""
+
+_ROWS = 12
+_MARGIN_MM = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One line of text."""
+
+    x: float
+    """Where it begins, or with ``to_the_left`` where it ends."""
+
+    y: float
+    """Its base line."""
+
+    size: float
+    text: str
+    bold: bool = False
+    mono: bool = False
+    grey: bool = False
+    to_the_left: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A thin grey line to the right."""
+
+    x: float
+    y: float
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A QR code."""
+
+    x: float
+    y: float
+    step: float
+    """Side of a module."""
+
+    rows: tuple[tuple[bool, ...], ...]
+    """Its modules, dark ones true, without the white border."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,69 +113,29 @@ class Sheet:
         """What the QR code says."""
         return " ".join(self.words)
 
-    def svg(self) -> str:
-        """The page."""
-        size = f'width="{_WIDTH_MM}mm" height="{_HEIGHT_MM}mm" viewBox="0 0 {_WIDTH_MM} {_HEIGHT_MM}"'
-        lines = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" {size}>',
-            f'<rect width="{_WIDTH_MM}" height="{_HEIGHT_MM}" fill="#fff"/>',
-            *self._head(),
-            *self._grid(),
-            *self._code(),
-            *self._notes(),
-            "</svg>",
-            "",
-        ]
-        return "\n".join(lines)
-
-    def _head(self) -> Iterable[str]:
-        yield _text(_MARGIN_MM, 28, 9, self.title, bold=True)
+    def parts(self) -> Iterable[Text | Rule | Code]:
+        """What is drawn, in order."""
+        yield Text(_MARGIN_MM, 28, 9, self.title, bold=True)
         root = bytes(self.root).hex()
         short = " ".join(root[at : at + 4] for at in range(0, 16, 4))
-        yield _text(_MARGIN_MM, 37, 4.2, f"root key {short} …    printed {self.made.isoformat()}")
+        yield Text(_MARGIN_MM, 37, 4.2, f"root key {short} …    printed {self.made.isoformat()}")
+        yield from self._grid()
+        yield self._code()
+        for row, note in enumerate(self.notes):
+            yield Text(_MARGIN_MM + CODE_MM + 6, 190 + row * 6.5, 3.8, note)
 
-    def _grid(self) -> Iterable[str]:
-        width = (_WIDTH_MM - 2 * _MARGIN_MM) / 3
+    def _grid(self) -> Iterable[Text | Rule]:
+        width = (WIDTH_MM - 2 * _MARGIN_MM) / 3
         for number, word in enumerate(self.words):
             column, row = divmod(number, _ROWS)
             x, y = _MARGIN_MM + column * width, 54 + row * 10
-            yield _text(x + 8, y, 4, f"{number + 1}", anchor="end", colour="#666")
-            yield _text(x + 11, y, 6, word, mono=True)
-            yield f'<path d="M{x + 11:g} {y + 2.2:g}h{width - 16:g}" stroke="#bbb" stroke-width=".2"/>'
+            yield Text(x + 8, y, 4, f"{number + 1}", grey=True, to_the_left=True)
+            yield Text(x + 11, y, 6, word, mono=True)
+            yield Rule(x + 11, y + 2.2, width - 16)
 
-    def _code(self) -> Iterable[str]:
+    def _code(self) -> Code:
         import segno
 
-        matrix = segno.make_qr(self.code, error="m").matrix
-        step = _CODE_MM / (len(matrix) + 2 * _QUIET_MODULES)
-        squares = "".join(
-            f"M{column} {row}h1v1h-1z"
-            for row, line in enumerate(matrix)
-            for column, dark in enumerate(line)
-            if dark
-        )
-        place = f"translate({_MARGIN_MM + step * _QUIET_MODULES:g} {182 + step * _QUIET_MODULES:g})"
-        yield f'<path transform="{place} scale({step:g})" d="{squares}" shape-rendering="crispEdges"/>'
-
-    def _notes(self) -> Iterable[str]:
-        for row, note in enumerate(self.notes):
-            yield _text(_MARGIN_MM + _CODE_MM + 6, 190 + row * 6.5, 3.8, note)
-
-
-def _text(
-    x: float,
-    y: float,
-    size: float,
-    text: str,
-    *,
-    bold: bool = False,
-    mono: bool = False,
-    anchor: str = "start",
-    colour: str = "#000",
-) -> str:
-    family = "monospace" if mono else "sans-serif"
-    weight = ' font-weight="bold"' if bold else ""
-    return (
-        f'<text x="{x:g}" y="{y:g}" font-size="{size:g}" font-family="{family}" text-anchor="{anchor}"'
-        f' fill="{colour}"{weight}>{escape(text)}</text>'
-    )
+        rows = tuple(tuple(map(bool, row)) for row in segno.make_qr(self.code, error="m").matrix)
+        step = CODE_MM / (len(rows) + 2 * QUIET_MODULES)
+        return Code(_MARGIN_MM + step * QUIET_MODULES, 182 + step * QUIET_MODULES, step, rows)

@@ -28,6 +28,7 @@ from kontinuum.keys.backup.reading import PIECE_BYTES_MAX, BackupForm, read_back
 from kontinuum.keys.backup.roots import ShortSeed, public_of
 from kontinuum.keys.backup.shares import Group, split_root
 from kontinuum.keys.backup.sheet import SHEET_WORDS_MAX, TITLE_CHARS_MAX, Sheet
+from kontinuum.keys.backup.sheet_svg import svg_page
 from kontinuum.keys.backup.words import phrase_of
 from kontinuum.keys.derivation import RootSeed
 from kontinuum.keys.envelope import Passphrase, X25519Key, decode_armor, encode_armor, seal_age
@@ -144,7 +145,7 @@ def test_a_page_has_every_word_and_a_code_of_them():
     """
     words = tuple(SHARES[0].split())
     sheet = Sheet("Share 1 of 3 <&>", words, bytes(public_of(ROOT)), NOON, notes=("keep it dry",))
-    page = sheet.svg()
+    page = svg_page(sheet)
     tree = ET.fromstring(page)  # noqa: S314 -- ours
     texts = [element.text for element in tree.iter("{http://www.w3.org/2000/svg}text")]
 
@@ -166,7 +167,7 @@ def test_a_page_needs_no_network_and_no_font():
     """
     No link, no script, no style: what is printed is what is in the file.
     """
-    page = Sheet("Root", tuple(phrase_of(ROOT).split()), bytes(public_of(ROOT)), NOON).svg()
+    page = svg_page(Sheet("Root", tuple(phrase_of(ROOT).split()), bytes(public_of(ROOT)), NOON))
 
     assert not re.search(r"href|<script|<style|@import|url\(|<image", page)
     assert page.count("http") == 1  # The name of SVG's own namespace.
