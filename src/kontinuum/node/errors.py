@@ -74,6 +74,10 @@ class PassphraseError(MisuseError):
     """The key is locked and no passphrase could be had. The message says the ways to give one."""
 
 
+class PassphraseStoreError(PassphraseError):
+    """The credential or keyring entry that was named gives no passphrase. The message says what would help."""
+
+
 class ListenError(UnavailableError):
     """A local service (metrics, control) could not take its address. ``address`` is where it wanted to be."""
 

@@ -17,7 +17,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kontinuum.node.errors import PassphraseError
+from kontinuum.node.errors import PassphraseStoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,20 +29,20 @@ CREDENTIAL_BYTES_MAX = 1024 + 2
 """Bytes of a credential: a passphrase of 1024 bytes and its line end. Our choice; longer ones are refused."""
 
 KEYRING_TIMEOUT_S = 60.0
-"""Seconds that a keyring may take, while somebody unlocks it. Our choice; then PassphraseError."""
+"""Seconds that a keyring may take, while somebody unlocks it. Our choice; then PassphraseStoreError."""
 
 
 def passphrase_from_credential(name: str) -> bytes:
     """Read the systemd credential ``name``: one line, with or without a line end.
 
     Raises:
-        PassphraseError: There is none, or it is no single line; the message says how to give one.
+        PassphraseStoreError: There is none, or it is no single line; the message says how to give one.
     """
     if "/" in name or name in ("", ".", ".."):
-        raise PassphraseError(f"{name!r} is no name of a credential")
+        raise PassphraseStoreError(f"{name!r} is no name of a credential")
     place = os.environ.get(CREDENTIALS_VARIABLE, "")
     if not Path(place).is_absolute():
-        raise PassphraseError(
+        raise PassphraseStoreError(
             f"the credential {name} is asked for, and systemd gave no credentials ({CREDENTIALS_VARIABLE} is "
             f"not set); name it in the unit: LoadCredentialEncrypted={name}:/etc/kontinuum/{name}.cred"
         )
@@ -51,21 +51,21 @@ def passphrase_from_credential(name: str) -> bytes:
         descriptor = os.open(Path(place) / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb", buffering=0) as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise PassphraseError(f"the credential {name} is no file")
+                raise PassphraseStoreError(f"the credential {name} is no file")
             content = file.read(CREDENTIAL_BYTES_MAX + 1)
     except FileNotFoundError:
-        raise PassphraseError(
+        raise PassphraseStoreError(
             f"systemd gave no credential {name}; name it in the unit: "
             f"LoadCredentialEncrypted={name}:/etc/kontinuum/{name}.cred"
         ) from None
     except OSError as error:
         reason = "it is a link" if error.errno == errno.ELOOP else error.strerror
-        raise PassphraseError(f"the credential {name} cannot be read: {reason}") from None
+        raise PassphraseStoreError(f"the credential {name} cannot be read: {reason}") from None
     if len(content) > CREDENTIAL_BYTES_MAX:
-        raise PassphraseError(f"the credential {name} is longer than a passphrase may be")
+        raise PassphraseStoreError(f"the credential {name} is longer than a passphrase may be")
     line = content.removesuffix(b"\n").removesuffix(b"\r")
     if b"\n" in line:
-        raise PassphraseError(f"the credential {name} has several lines, and a passphrase is one")
+        raise PassphraseStoreError(f"the credential {name} has several lines, and a passphrase is one")
     return line
 
 
@@ -73,13 +73,13 @@ def passphrase_from_keyring(service: str, user: str) -> bytes:
     """Ask the operating system's keyring for what ``keyring set SERVICE USER`` stored.
 
     Raises:
-        PassphraseError: The package or a keyring is missing, it is locked, or holds no such entry.
+        PassphraseStoreError: The package or a keyring is missing, it is locked, or holds no such entry.
     """
     try:
         import keyring
         from keyring.errors import KeyringError, KeyringLocked, NoKeyringError
     except ImportError:
-        raise PassphraseError(
+        raise PassphraseStoreError(
             "a keyring is asked for and the package keyring is not installed: "
             "pip install 'kontinuum[keyring]'"
         ) from None
@@ -87,23 +87,25 @@ def passphrase_from_keyring(service: str, user: str) -> bytes:
     try:
         found = _within(KEYRING_TIMEOUT_S, lambda: keyring.get_password(service, user))
     except NoKeyringError:
-        raise PassphraseError(
+        raise PassphraseStoreError(
             f"the keyring entry {entry} is asked for and this session has no keyring; a service uses "
             "credential:NAME instead"
         ) from None
     except KeyringLocked:
-        raise PassphraseError(
+        raise PassphraseStoreError(
             f"the keyring with the entry {entry} is locked: unlock it in the desktop's session"
         ) from None
     except TimeoutError:
-        raise PassphraseError(
+        raise PassphraseStoreError(
             f"the keyring did not give the entry {entry} within {KEYRING_TIMEOUT_S:g} s: it may be waiting "
             "to be unlocked"
         ) from None
     except KeyringError as error:
-        raise PassphraseError(f"the keyring cannot be asked for {entry}: {error}") from None
+        raise PassphraseStoreError(f"the keyring cannot be asked for {entry}: {error}") from None
     if found is None:
-        raise PassphraseError(f"the keyring has no entry {entry}; make it with: keyring set {service} {user}")
+        raise PassphraseStoreError(
+            f"the keyring has no entry {entry}; make it with: keyring set {service} {user}"
+        )
     return found.encode()
 
 

@@ -10,8 +10,10 @@ from keyring.backend import KeyringBackend
 from keyring.backends.fail import Keyring as NoKeyring
 from keyring.errors import InitError, KeyringLocked
 
+from kontinuum.cli.errors import hint_of
 from kontinuum.node import passphrase_stores
 from kontinuum.node.config import NodeConfig
+from kontinuum.node.control import error_code
 from kontinuum.node.errors import ConfigError, PassphraseError
 from kontinuum.node.passphrase import PASSPHRASE_BYTES_MAX, is_source, read_passphrase
 from kontinuum.node.passphrase_stores import (
@@ -244,3 +246,14 @@ def test_the_sources_as_a_setting(source):
     """
     assert is_source(source)
     assert NodeConfig(passphrase_source=source).passphrase_source == source
+
+
+@pytest.mark.usefixtures("kept")
+def test_the_error_has_a_code_of_its_own():
+    """
+    So that nobody is told to set a variable that a named source does not look at.
+    """
+    with pytest.raises(PassphraseError) as refused:
+        read_passphrase("keyring:kontinuum/other")
+    assert error_code(refused.value) == "passphrase_store"
+    assert hint_of(refused.value) == ""
