@@ -342,3 +342,12 @@ CLUSTER_TRUST_ENTRY_BYTES_MAX = 1024
 CLUSTER_PARCEL_BYTES_MAX = CLUSTER_MESSAGE_BYTES_MAX - 1024
 """Bytes of what one node of a cluster hands another: a message, less what stands around them. More, of our
 own user: MisuseError."""
+
+# --- meetings of clusters ----------------------------------------------------------------------------------
+
+MEET_MESSAGE_BYTES_MAX = CHAIN_BUNDLE_BYTES_MAX + 1024
+"""Bytes of one message of a meeting: a bundle of statements and what stands around it. Longer: refused before
+decoding."""
+
+MEET_NAME_BYTES_MAX = 64
+"""UTF-8 bytes of what a side calls itself, as those of a label. Longer: refused."""
