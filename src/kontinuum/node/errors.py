@@ -75,7 +75,7 @@ class PassphraseError(MisuseError):
 
 
 class PassphraseStoreError(PassphraseError):
-    """The credential or keyring entry that was named gives no passphrase. The message says what would help."""
+    """The credential or keyring entry that was named gives no passphrase; the message says why."""
 
 
 class ListenError(UnavailableError):

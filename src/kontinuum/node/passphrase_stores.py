@@ -29,7 +29,7 @@ CREDENTIAL_BYTES_MAX = 1024 + 2
 """Bytes of a credential: a passphrase of 1024 bytes and its line end. Our choice; longer ones are refused."""
 
 KEYRING_TIMEOUT_S = 60.0
-"""Seconds that a keyring may take, while somebody unlocks it. Our choice; then PassphraseStoreError."""
+"""Seconds that a keyring may take, while somebody unlocks it. Our choice; then PassphraseError."""
 
 
 def passphrase_from_credential(name: str) -> bytes:
