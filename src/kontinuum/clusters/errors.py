@@ -1,0 +1,57 @@
+"""What can go wrong with clusters."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kontinuum.base.errors import MisuseError, PeerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class NoClusterError(MisuseError):
+    """This node belongs to no cluster; the message says how it comes to one."""
+
+
+class UnknownClusterError(MisuseError):
+    """A cluster that is neither ours nor trusted."""
+
+
+class BadNameError(MisuseError):
+    """A text that cannot be the name of a cluster; the message says what can."""
+
+
+class UnknownNameError(MisuseError):
+    """A name that is nobody's, or of a place for which nobody speaks now.
+
+    Args:
+        name: The name.
+        reason: Why it leads nowhere.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name!r} leads nowhere: {reason}")
+        self.name = name
+
+
+class AmbiguousNameError(MisuseError):
+    """A label that several nodes have.
+
+    Args:
+        name: The name.
+        candidates: Names, each of one node.
+    """
+
+    def __init__(self, name: str, candidates: Sequence[str]) -> None:
+        super().__init__(f"{name!r} could be {', '.join(candidates)}; say which")
+        self.name = name
+        self.candidates = tuple(candidates)
+
+
+class TooManyTrustedError(MisuseError):
+    """More trusted clusters than a node keeps; trust one no longer that you do not need."""
+
+
+class LineageError(PeerError):
+    """A proof does not show that an old key and a new one are of one place."""
