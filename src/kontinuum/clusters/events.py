@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from kontinuum.base.errors import KontinuumError
     from kontinuum.clusters.book import Member
     from kontinuum.clusters.trust import TrustEntry
-
-    from kontinuum.base.errors import KontinuumError
     from kontinuum.identity import KeyPair, PeerId
     from kontinuum.keys.bodies import StatementId
     from kontinuum.keys.genesis import ClusterId

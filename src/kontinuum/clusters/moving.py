@@ -1,0 +1,82 @@
+"""A session goes over to a peer's new key, or to ours, without being dropped.
+
+The new key signs the session's secret and both keys: only its holder, on this very session, can do that. That
+it is the old key's successor, the chain says.
+
+Bounds:   one signature is verified for each new key of a peer; a wrong one costs it the connection.
+Trust:    who holds the old key alone (a thief) cannot move the session anywhere.
+Pure:     no I/O, clock or randomness.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kontinuum.clusters.messages import Reauth
+from kontinuum.clusters.tags import REAUTH_PURPOSE, reauth_bytes
+from kontinuum.identity import BadSignatureError, verify
+from kontinuum.transport.errors import CloseCode
+
+if TYPE_CHECKING:
+    from kontinuum.clusters.recognition import Recognition
+    from kontinuum.clusters.sessions import Parts, Session
+    from kontinuum.identity import KeyPair, PeerId
+
+OVERLAP_S = 10.0
+"""Seconds after a move in which a new connection may still have shown the old key: it began before. Our
+choice; the longest handshake."""
+
+
+class Moving:
+    """Our key changes, and those of peers.
+
+    Args:
+        parts: What the machine's parts share.
+        recognition: Told when a peer has another key.
+    """
+
+    def __init__(self, parts: Parts, recognition: Recognition) -> None:
+        self._parts = parts
+        self._recognition = recognition
+        self._signer: KeyPair | None = None
+        self._former: PeerId | None = None
+        self._overlap_until = float("-inf")
+
+    def moved(self, signer: KeyPair, old: PeerId, now: float) -> None:
+        """Our node has another key: prove it on every session. What declares it was sent before."""
+        self._signer, self._former, self._overlap_until = signer, old, now + OVERLAP_S
+        self._parts.local = signer.peer_id
+        for session in self._parts.sessions.values():
+            self.met(session, now)
+
+    def met(self, session: Session, now: float) -> None:
+        """If the peer may know us by an older key, prove the newer one."""
+        if self._signer is None or not session.met:
+            return
+        old, new = session.own_key, self._parts.local
+        if old == new and self._former is not None and now < self._overlap_until:
+            old = self._former
+        if old != new:
+            signature = self._signer.sign(REAUTH_PURPOSE, reauth_bytes(session.exporter, old, new))
+            self._parts.send(session, Reauth(old, new, signature))
+            session.own_key = new
+
+    def on_reauth(self, session: Session, message: Reauth, now: float) -> None:
+        """A peer says that it has another key."""
+        parts = self._parts
+        if message.new == session.peer:
+            return
+        was, will = session.judged.member, parts.book.judge(message.new).member
+        if message.old != session.peer or was is None or will is None:
+            parts.bar(session, "reauth")
+            return
+        if (was.cluster, was.place) != (will.cluster, will.place):
+            parts.bar(session, "reauth")
+            return
+        signed = reauth_bytes(session.exporter, message.old, message.new)
+        try:
+            verify(message.new, REAUTH_PURPOSE, signed, message.signature)
+        except BadSignatureError:
+            parts.cut(session, CloseCode.NONE, "a key that is not its own, or a proof of another session")
+            return
+        self._recognition.renamed(session, message.new, now)
