@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 from kontinuum.base.errors import MisuseError
 from kontinuum.clusters.meeting.messages import Introduction
+from kontinuum.clusters.names import is_cluster_name
 from kontinuum.keys.bundles import bundles, decode_bundle
 from kontinuum.keys.chain import Chain
 from kontinuum.keys.errors import MissingStatementsError
@@ -98,13 +99,11 @@ class Met:
     def suggested_name(self) -> str:
         """A name for the cluster: its own as far as a name of ours can look like that."""
         plain = unicodedata.normalize("NFKD", self.name).encode("ascii", "ignore").decode().lower()
-        tidy = _NOT_IN_NAMES.sub("-", plain)[:SUGGESTED_NAME_CHARS_MAX].strip("-")
-        return tidy or f"cluster-{self.genesis.cluster[:4].hex()}"
+        tidy = _NOT_IN_NAMES.sub("-", plain).lstrip("-0123456789")[:SUGGESTED_NAME_CHARS_MAX].rstrip("-")
+        return tidy if is_cluster_name(tidy) else f"cluster-{self.genesis.cluster[:4].hex()}"
 
     @classmethod
-    def verify(
-        cls, said: Introduction, key: PeerId, known: Chain | None, numbers: tuple[int, ...]
-    ) -> Self:
+    def verify(cls, said: Introduction, key: PeerId, known: Chain | None, numbers: tuple[int, ...]) -> Self:
         """Check that ``key``, which the session proved, is a member in use of the cluster that is shown.
 
         Args:

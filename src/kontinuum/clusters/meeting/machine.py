@@ -154,7 +154,9 @@ class Host:
         """When :meth:`handle_timeout` is due."""
         return None if self._open is None else self._open.deadline
 
-    def handle_request(self, data: bytes, *, guest: PeerId, own: PeerId, exporter: bytes, now: float) -> Answer:
+    def handle_request(
+        self, data: bytes, *, guest: PeerId, own: PeerId, exporter: bytes, now: float
+    ) -> Answer:
         """Somebody wants to meet us.
 
         Args:
@@ -166,29 +168,34 @@ class Host:
         """
         self.handle_timeout(now)
         invitation = self._open
-        if invitation is None or own != invitation.code.key:
-            return _NOBODY
-        if invitation.failures.get(guest, 0) >= FAILURES_OF_PEER_MAX:
+        if (
+            invitation is None
+            or own != invitation.code.key
+            or invitation.failures.get(guest, 0) >= FAILURES_OF_PEER_MAX
+        ):
             return _NOBODY
         meeting = Meeting(invitation.code, exporter, guest)
         try:
-            request = decode_request(data)
+            request = _authentic(data, meeting)
         except PeerError:
             return self._failed(invitation, guest, _NOBODY)
-        if not hmac.compare_digest(request.mac, meeting.guest_mac(request.body)):
-            return self._failed(invitation, guest, _NOBODY)
         try:
-            said = Introduction.decode(request.body)
-            cluster = Genesis.decode(said.genesis).cluster
-            if cluster == invitation.code.cluster:
-                return self._failed(invitation, guest, _OWN_CLUSTER)
-            numbers = meeting.word_numbers(invitation.nonce, said.nonce, cluster)
-            met = Met.verify(said, guest, self._known(cluster), numbers)
+            met = self._verified(request, meeting, invitation)
+        except OwnClusterError:
+            return self._failed(invitation, guest, _OWN_CLUSTER)
         except (PeerError, UnavailableError):
             return self._failed(invitation, guest, _UNPROVEN)
         self._open = None  # Used, whatever people say now.
         body = invitation.own.introduction(invitation.nonce).encode()
         return Answer(Sealed(body, meeting.host_mac(data, body)).encode(), met)
+
+    def _verified(self, request: Sealed, meeting: Meeting, invitation: _Invitation) -> Met:
+        said = Introduction.decode(request.body)
+        cluster = Genesis.decode(said.genesis).cluster
+        if cluster == invitation.code.cluster:
+            raise OwnClusterError
+        numbers = meeting.word_numbers(invitation.nonce, said.nonce, cluster)
+        return Met.verify(said, meeting.guest, self._known(cluster), numbers)
 
     def _failed(self, invitation: _Invitation, guest: PeerId, answer: Answer) -> Answer:
         invitation.failures[guest] = invitation.failures.get(guest, 0) + 1
@@ -264,18 +271,27 @@ _OWN_CLUSTER = Answer(encode_refusal(Refusal.OWN_CLUSTER))
 _UNPROVEN = Answer(encode_refusal(Refusal.UNPROVEN))
 
 
+def _authentic(data: bytes, meeting: Meeting) -> Sealed:
+    """A guest's message whose MAC fits."""
+    request = decode_request(data)
+    if not hmac.compare_digest(request.mac, meeting.guest_mac(request.body)):
+        raise PeerError("a guest does not know the secret of the code")
+    return request
+
+
 def _refused(refusal: Refusal) -> Exception:
     match refusal:
         case Refusal.NO_INVITATION:
             return NoInvitationError(
-                "the other side waits for nobody with this code: it was used, cancelled or replaced, or is too"
-                " old; ask for a new one"
+                "the other side waits for nobody with this code: it was used, cancelled or replaced, or is "
+                "too old; ask for a new one"
             )
         case Refusal.OWN_CLUSTER:
             return OwnClusterError("the other node says that both are of one cluster")
         case Refusal.UNPROVEN:
             return MeetingRefusedError(
-                "the other side does not accept that this node speaks for its cluster; see: kontinuum cluster show"
+                "the other side does not accept that this node speaks for its cluster; see: "
+                "kontinuum cluster show"
             )
         case _:
             return MeetingRefusedError("the other side refuses, for a reason that only a newer program knows")

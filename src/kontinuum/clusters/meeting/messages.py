@@ -83,8 +83,9 @@ class Introduction:
 
     def encode(self) -> bytes:
         """The body."""
-        fields = {_GENESIS: self.genesis, _BUNDLE: self.bundle, _NONCE: self.nonce, _NAME: self.name}
-        return cbor.encode({**fields})
+        return cbor.encode(
+            {_GENESIS: self.genesis, _BUNDLE: self.bundle, _NONCE: self.nonce, _NAME: self.name}
+        )
 
 
 @dataclass(frozen=True, slots=True)
