@@ -79,6 +79,11 @@ class DataDir:
         return self.path / "seqno.cbor"
 
     @property
+    def cluster(self) -> Path:
+        """What the node knows of its cluster, and its keys there; a directory."""
+        return self.path / "cluster"
+
+    @property
     def control(self) -> Path:
         """The socket through which the command line talks to the running node."""
         return self.path / "control.sock"

@@ -209,3 +209,27 @@ class NotStoredError(UnavailableError):
     def __init__(self, why: str, refused: tuple[tuple[bytes, int], ...] = ()) -> None:
         super().__init__(f"nobody keeps the record: {why}")
         self.refused = refused
+
+
+class ClusterOffError(MisuseError):
+    """The node belongs to no cluster."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this node belongs to no cluster: make one with kontinuum cluster init, or join one with "
+            "kontinuum cluster join"
+        )
+
+
+class KeyOutOfUseError(MisuseError):
+    """A peer was named by a key that its owner's parent took out of use, and nobody took its place.
+
+    Args:
+        key: The key.
+        reason: In words.
+    """
+
+    def __init__(self, key: bytes, reason: str) -> None:
+        super().__init__(f"{key.hex()[:8]} is out of use: {reason}")
+        self.key = key
+        self.reason = reason

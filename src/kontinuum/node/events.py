@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 from weakref import WeakSet
 
+from kontinuum.node.cluster_events import ClusterEvent
+
 if TYPE_CHECKING:
     from kontinuum.identity import PeerId
     from kontinuum.transport import CloseReason
@@ -72,7 +74,7 @@ class TopicLeft:
     peer_id: PeerId
 
 
-NodeEvent = PeerConnected | PeerLost | PeerRenamed | PathChanged | TopicJoined | TopicLeft
+NodeEvent = PeerConnected | PeerLost | PeerRenamed | PathChanged | TopicJoined | TopicLeft | ClusterEvent
 
 
 class Watchers:

@@ -7,6 +7,7 @@ Trust:    who the others are, the chain says; a fellow that cannot be reached de
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kontinuum.base.errors import KontinuumError
@@ -88,7 +89,10 @@ class Fellows:
             elif peer not in self._dialling and self._failures.get(peer, (0, now))[1] <= now:
                 task = asyncio.create_task(self._try(peer))
                 self._dialling[peer] = task
-                task.add_done_callback(lambda _task, peer=peer: self._dialling.pop(peer, None))
+                task.add_done_callback(partial(self._done, peer))
+
+    def _done(self, peer: PeerId, _task: asyncio.Task[None]) -> None:
+        self._dialling.pop(peer, None)
 
     async def _try(self, peer: PeerId) -> None:
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from kontinuum.base.clock import SystemClock
@@ -39,14 +40,18 @@ from kontinuum.node.introductions import PING, PING_BYTES_MAX
 from kontinuum.node.neighbours import Neighbours, PeerInfo, PeerLike
 from kontinuum.node.optional_rooms import OptionalRooms
 from kontinuum.node.own_contact import OwnContact
+from kontinuum.node.pointers import Pointers
 from kontinuum.node.proof import proof_of
 from kontinuum.node.pubsub_methods import PubSubMethods
 from kontinuum.node.saving import save_at_end
 from kontinuum.node.services import (
     identity,
+    is_place,
     open_directory,
+    open_home,
     peer_store,
     rpc_options,
+    start_clusters,
     start_dht,
     start_discovery,
     start_libp2p,
@@ -62,6 +67,7 @@ from kontinuum.transport.errors import ConnectError, WrongPeerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from kontinuum.identity import KeyPair
     from kontinuum.identity.pow import ProofOfWork
@@ -170,15 +176,13 @@ class Node(OptionalRooms, CallMethods, DhtMethods, HandlerMethods, PubSubMethods
     async def _start(self) -> None:
         config, stack = self.config, self._stack
         directory = open_directory(stack, config)
-        key_pair = self._key_pair or identity(config, directory)
-        self._vault_home = None if directory is None else (directory.path, key_pair)
+        home = None if self._key_pair is not None else open_home(config, directory)
+        key_pair = self._key_pair or (home.signer if home is not None else identity(config, directory))
+        self._vault_home = None if directory is None else (directory.path, home or key_pair)
         network = network_id(config.network)
+        proof_path = None if directory is None else directory.key.with_name("proof.cbor")
         proof = await proof_of(
-            key_pair.peer_id,
-            network,
-            config.pow_bits,
-            path=None if directory is None else directory.key.with_name("proof.cbor"),
-            on_progress=self._on_mining,
+            key_pair.peer_id, network, config.pow_bits, path=proof_path, on_progress=self._on_mining
         )
         self._rpc.start()
         endpoint = Endpoint(key_pair, config.listen_address, self._rpc, transport_options(config))
@@ -213,6 +217,19 @@ class Node(OptionalRooms, CallMethods, DhtMethods, HandlerMethods, PubSubMethods
         self._rpc.on_path = self._on_path
         self._connected = self._neighbours.links.current
         self._endpoint = endpoint
+        pointers = self._pointers = Pointers(network, self.clock, self._rpc, self._find)
+        clusters = self._clusters = start_clusters(
+            stack,
+            home,
+            node=self,
+            clock=self.clock,
+            rpc=self._rpc,
+            neighbours=self._neighbours,
+            pointers=pointers,
+            reach=self._find,
+            adopt=partial(self._go_over, proof_path),
+            tell=self._tell,
+        )
         pubsub = self._pubsub = start_pubsub(
             stack,
             config,
@@ -253,6 +270,9 @@ class Node(OptionalRooms, CallMethods, DhtMethods, HandlerMethods, PubSubMethods
         )
         if pubsub is not None and dht is not None:
             pubsub.use_dht(dht)
+        pointers.dht = dht
+        if clusters is not None:
+            clusters.listen(pubsub, dht)
         await start_metrics(stack, self, self._unready)
         discovery = self._discovery = await start_discovery(
             stack, config, network, lambda: own.contact, self._on_found
@@ -297,6 +317,13 @@ class Node(OptionalRooms, CallMethods, DhtMethods, HandlerMethods, PubSubMethods
         _log.info("the node goes by another identity", peer=self.peer_id.short, former=former.short)
         await asyncio.sleep(0)  # What is to be told leaves.
 
+    async def _go_over(self, proof_path: Path | None, key_pair: KeyPair) -> None:
+        """Mine the work of another identity of ours, and go over to it."""
+        network = network_id(self.config.network)
+        await self.adopt(
+            key_pair, await proof_of(key_pair.peer_id, network, self.config.pow_bits, path=proof_path)
+        )
+
     async def close(self) -> None:
         """Stop handlers, tell the peers, save what is to be kept. A second call does nothing."""
         self._closing = True
@@ -321,7 +348,7 @@ class Node(OptionalRooms, CallMethods, DhtMethods, HandlerMethods, PubSubMethods
             AddressMisuseError: The libp2p address cannot be dialled.
             Libp2pOffError: It is one, and this node does not speak libp2p.
         """
-        if isinstance(peer, str) and peer.lstrip().startswith("/"):
+        if isinstance(peer, str) and peer.lstrip().startswith("/") and not is_place(peer):
             return await self.libp2p.connect(peer)
         peer_id = self._identify(peer)
         if address is None and self._is_foreign(peer_id):
@@ -399,7 +426,9 @@ class Node(OptionalRooms, CallMethods, DhtMethods, HandlerMethods, PubSubMethods
 
     def _identify(self, peer: PeerLike) -> PeerId:
         self._require_running()
-        return self._neighbours.identify(peer)
+        if self._clusters is not None:
+            return self._clusters.identify(peer)
+        return self._pointers.current(self._neighbours.identify(peer))
 
     async def _connection(self, peer: PeerLike) -> Connection:
         return await self._reach(self._identify(peer), patient=True)
@@ -408,6 +437,15 @@ class Node(OptionalRooms, CallMethods, DhtMethods, HandlerMethods, PubSubMethods
         """The connection with a peer; the DHT says where it is when we do not know, or no longer."""
         if self._is_foreign(peer_id):
             raise ForeignPeerError(peer_id)
+        try:
+            return await self._find(peer_id, patient=patient)
+        except (NoAddressError, ConnectError, WrongPeerError):
+            if (connection := await self._pointers.follow(peer_id)) is None:
+                raise
+            return connection
+
+    async def _find(self, peer_id: PeerId, *, patient: bool = False) -> Connection:
+        """The connection with a peer that has this very key."""
         try:
             return await self._neighbours.connection(peer_id, patient=patient)
         except (NoAddressError, ConnectError, WrongPeerError):

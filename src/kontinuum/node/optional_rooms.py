@@ -1,17 +1,19 @@
-"""What a node may have, if its settings say so: a DHT, topics, libp2p, a vault."""
+"""What a node may have, if its settings or directory say so: a cluster, a DHT, topics, libp2p, a vault."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from kontinuum.node.errors import DhtOffError, Libp2pOffError, PubSubOffError
+from kontinuum.node.errors import ClusterOffError, DhtOffError, Libp2pOffError, PubSubOffError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from kontinuum.base.clock import Clock
     from kontinuum.identity import KeyPair
+    from kontinuum.node.cluster_home import ClusterHome
+    from kontinuum.node.clusters import NodeClusters
     from kontinuum.node.dht import NodeDht
     from kontinuum.node.libp2p import NodeLibp2p
     from kontinuum.node.pubsub import NodePubSub
@@ -26,7 +28,8 @@ class OptionalRooms(ABC):
     _libp2p: NodeLibp2p | None = None
     _pubsub: NodePubSub | None = None
     _vault: NodeVault | None = None
-    _vault_home: tuple[Path, KeyPair] | None = None
+    _vault_home: tuple[Path, KeyPair | ClusterHome] | None = None
+    _clusters: NodeClusters | None = None
 
     @abstractmethod
     def _require_running(self) -> None:
@@ -46,6 +49,19 @@ class OptionalRooms(ABC):
 
             self._vault = open_vault(self._vault_home, self.clock)
         return self._vault
+
+    @property
+    def clusters(self) -> NodeClusters:
+        """The cluster of this node, and those that it trusts.
+
+        Raises:
+            MisuseError: The node does not run.
+            ClusterOffError: It belongs to none.
+        """
+        self._require_running()
+        if self._clusters is None:
+            raise ClusterOffError
+        return self._clusters
 
     @property
     def dht(self) -> NodeDht:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from kontinuum.base.clock import Clock
     from kontinuum.identity import Contact, Multiaddr, PeerId
+    from kontinuum.node.cluster_home import ClusterHome
+    from kontinuum.node.clusters import NodeClusters
     from kontinuum.node.config import NodeConfig
     from kontinuum.node.data_dir import DataDir
     from kontinuum.node.dht import NodeDht
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from kontinuum.node.neighbours import Neighbours
     from kontinuum.node.node import Node
     from kontinuum.node.own_contact import OwnContact
+    from kontinuum.node.pointers import Pointers
     from kontinuum.node.pubsub import NodePubSub
     from kontinuum.rpc.service import RpcService
     from kontinuum.transport import CloseReason, Connection, Endpoint
@@ -58,6 +61,20 @@ def identity(config: NodeConfig, directory: DataDir | None) -> KeyPair:
     if directory is None:
         return KeyPair.generate(SystemEntropy())
     return directory.load_key(config.passphrase_source)
+
+
+def open_home(config: NodeConfig, directory: DataDir | None) -> ClusterHome | None:
+    """What a data directory holds of a cluster; None if its node belongs to none."""
+    if directory is None or not directory.cluster.exists():
+        return None
+    from kontinuum.node.cluster_home import ClusterHome  # Only nodes of clusters.
+
+    return ClusterHome.open(directory.cluster, config)
+
+
+def is_place(text: str) -> bool:
+    """Whether a text names a place of our cluster, ``/1``, and not a libp2p address."""
+    return bool(text.strip("/")) and text.replace("/", "").isdigit()
 
 
 def peer_store(config: NodeConfig, network: bytes, directory: DataDir | None) -> PeerStore:
@@ -170,6 +187,40 @@ async def start_dht(
     stack.push_async_callback(dht.close)
     await dht.start(own, usable(config))
     return dht
+
+
+def start_clusters(
+    stack: AsyncExitStack,
+    home: ClusterHome | None,
+    *,
+    node: Node,
+    clock: Clock,
+    rpc: RpcService,
+    neighbours: Neighbours,
+    pointers: Pointers,
+    reach: Callable[[PeerId], Awaitable[Connection]],
+    adopt: Callable[[KeyPair], Awaitable[None]],
+    tell: Callable[[NodeEvent], None],
+) -> NodeClusters | None:
+    """Speak with the other nodes of our cluster, and those of clusters that it trusts, if it has one."""
+    if home is None:
+        return None
+    from kontinuum.node.clusters import NodeClusters
+
+    clusters = NodeClusters(
+        home,
+        node=node,
+        clock=clock,
+        rpc=rpc,
+        neighbours=neighbours,
+        pointers=pointers,
+        reach=reach,
+        adopt=adopt,
+        tell=tell,
+    )
+    stack.push_async_callback(clusters.close)
+    clusters.start()
+    return clusters
 
 
 def start_pubsub(
