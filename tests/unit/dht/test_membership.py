@@ -8,6 +8,7 @@ from kontinuum.dht.membership import (
     PINGS_MAX,
     PINGS_PER_PREFIX_MAX,
     RECHECK_EVERY_S,
+    RENOUNCED_MAX,
     SILENCE_PEERS,
     Membership,
 )
@@ -164,3 +165,29 @@ def test_a_newer_contact_takes_the_place_of_the_older_one(table):
     assert members.consider(newer, newer.ip, 1.0) == []
     assert table.get(key_pair(1).peer_id).peer is newer
     assert newer.contact == contact(1, None, 2)
+
+
+def test_an_identity_that_was_given_up_is_gone_and_does_not_come_back(table):
+    """Neither by an answer of before nor by anybody's word."""
+    gone = []
+    members = Membership(
+        table, ping_first=True, joined=lambda _peer, _now: None, left=lambda peer, _now: gone.append(peer)
+    )
+    for one in peers(2, 1):
+        members.answered(one, one.ip, 0.0, 0.02)
+    members.renounced(peer(1).peer_id, 1.0)
+    members.renounced(peer(9).peer_id, 1.0)
+    members.answered(peer(1), peer(1).ip, 2.0, 0.02)
+    members.answered(peer(9), peer(9).ip, 2.0, 0.02)
+    for one in members.consider(peer(1), peer(1).ip, 3.0):
+        members.answered(one, one.ip, 3.0, 0.02)
+    assert list(table) == [peer(2)]
+    assert gone == [peer(1)]
+
+
+def test_identities_that_were_given_up_are_bounded(table):
+    """The oldest is forgotten, and would fail when it is asked."""
+    members = membership(table)
+    for number in range(RENOUNCED_MAX + 1):
+        members.renounced(number.to_bytes(32), 0.0)
+    assert len(members._renounced) == RENOUNCED_MAX

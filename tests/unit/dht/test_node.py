@@ -4,6 +4,7 @@ import pytest
 
 from helpers.dht_net import Net
 from helpers.dht_peers import contact, key_pair, peer
+from kontinuum.base.entropy import Rng
 from kontinuum.dht import events as ev
 from kontinuum.dht.config import Defences
 from kontinuum.dht.keys import key_of, key_of_peer
@@ -11,7 +12,9 @@ from kontinuum.dht.node import OPERATIONS_MAX
 from kontinuum.dht.operation import Arrived, Surroundings
 from kontinuum.dht.operations import GetOperation
 from kontinuum.dht.records import blake3_key
+from kontinuum.dht.refreshing import Refreshing
 from kontinuum.dht.replication import REPLICATE_AFTER_S, Replication
+from kontinuum.dht.routing_table import RoutingTable
 from kontinuum.dht.search import Search, SearchSettings
 from kontinuum.messages.kad import KadMessage, KadRecord, MessageType
 
@@ -380,3 +383,54 @@ def test_an_outage_of_our_own_line_costs_no_peer():
     assert net.machines[0].state is ev.State.JOINED
     assert len(net.machines[0].table) >= before - 1
     assert sum(key_pair(0).peer_id in net.machines[number].table for number in others) >= 10
+
+
+class TestAnotherIdentity:
+    def test_its_contact_is_published_and_the_former_one_no_more(self):
+        """What was published under the former one goes on, and all is sent again from the new place."""
+        net = Net(range(8))
+        net.start()
+        net.run(60)
+        machine = net.machines[3]
+        key, value = content(b"kept")
+        assert net.command(3, ev.Put, key=key, value=value).holders
+        net.run(10)
+        effects = machine.handle(ev.Adopted(contact(103)), net.now)
+        effects += machine.handle_timeout(net.now)
+        assert (machine.parts.local, machine.parts.key) == (
+            key_pair(103).peer_id,
+            key_of_peer(key_pair(103).peer_id),
+        )
+        assert len(machine.table) == 7
+        assert len(machine._publications) == 2
+        assert machine._publications.value(b"/contact/" + key_pair(103).peer_id) == contact(103).encode()
+        assert machine._publications.value(b"/contact/" + key_pair(3).peer_id) is None
+        asked = [effect.message for effect in effects if isinstance(effect, ev.Ask)]
+        assert asked
+        assert all(message.sender == contact(103).encode() for message in asked)
+        targets = [message.key for message in asked]
+        assert key_of(key).to_bytes(32) in targets
+
+    def test_a_peer_that_gave_up_its_identity_is_not_named_any_more(self):
+        """To nobody who asks."""
+        net = Net(range(5))
+        net.start()
+        net.run(60)
+        machine, gone = net.machines[0], key_pair(4).peer_id
+        assert gone in machine.table
+        machine.handle(ev.Renounced(gone), net.now)
+        assert gone not in machine.table
+        assert len(machine.table) == 3
+
+
+def test_who_looks_around_from_another_place_ends_at_that():
+    """Not at the former one."""
+    here, there = (key_of_peer(key_pair(number).peer_id) for number in (1, 2))
+    refreshing = Refreshing(here, RoutingTable(here, k=20), interval_s=600.0)
+    refreshing.move(there)
+    refreshing.all(0.0)
+    places = []
+    while not refreshing.settled:
+        places.append(refreshing.due(0.0, Rng(1)))
+        refreshing.ended(0.0)
+    assert places[-1] == there

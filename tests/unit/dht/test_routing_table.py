@@ -466,3 +466,60 @@ def test_an_empty_bucket_costs_nothing():
     assert table._buckets == {}
     assert table._occupied == 0
     assert table.closest(LOCAL, K) == []
+
+
+class TestAnotherPlace:
+    def test_the_peers_stand_in_the_buckets_around_it(self):
+        """
+        All that find a place are there, with what we know of them; and lookups go by the new place.
+        """
+        table = table_of(peers(60, 1))
+        before = {member.peer_id: table.get(member.peer_id) for member in table}
+        doubtful = next(iter(table))
+        table.failed(doubtful.peer_id, 100.0)
+        place = peer(500).key
+
+        table.move(place)
+
+        assert 20 <= len(table) <= len(before)
+        for member in table:
+            assert table.get(member.peer_id) is before[member.peer_id]
+            assert member in table.closest(member.key, 1) or member is doubtful
+        assert table.doubtful() == ([doubtful] if doubtful.peer_id in table else [])
+        assert sum(table.fill().sizes.values()) == len(table)
+        for index, size in table.fill().sizes.items():
+            assert size <= K
+            assert size == sum(bucket_index(member.key ^ place) == index for member in table)
+        nearest = table.closest(place, 10)
+        assert nearest == sorted(table, key=lambda member: member.key ^ place)[:10]
+
+    def test_of_too_many_those_stay_who_have_been_there_for_longest(self):
+        """
+        Our former neighbours all share one bucket of the new place.
+        """
+        members = [*in_bucket(254, 15), *in_bucket(253, 15)]
+        table = table_of(members, prefix_caps=False)
+        table.move(LOCAL ^ (1 << 255))
+        assert set(table) == set(members[:K])
+        assert table.size(255) == K
+
+    def test_a_network_has_no_more_than_its_share_there_either(self):
+        """
+        Peers of one /24 that stood in several buckets.
+        """
+        crowd = [peer(number, f"20.1.2.{number % 250}") for number in range(1, 60)]
+        table = table_of(crowd)
+        table.move(LOCAL ^ (1 << 255))
+        for index in table.fill().sizes:
+            members = [member for member in table if bucket_index(member.key ^ LOCAL ^ (1 << 255)) == index]
+            assert len(members) <= PREFIX_BUCKET_MAX
+
+    def test_who_stands_there_already_is_ourselves(self):
+        """
+        An own contact of tomorrow that somebody told is no peer.
+        """
+        member = peer(7)
+        table = table_of([member])
+        table.move(member.key)
+        assert len(table) == 0
+        assert table.closest(member.key, 1) == []

@@ -104,3 +104,19 @@ def test_peers_are_bounded():
     assert not times.is_active("room", peer_id(0), 1.0)
     assert times.is_active("room", peer_id(1), 1.0)
     assert times.is_active("room", peer_id(PEERS_MAX), 1.0)
+
+
+def test_it_goes_along_with_a_peer_that_takes_another_name():
+    """
+    Of two records the one that ends later stays.
+    """
+    times = backoff()
+    times.add("room", ALICE, 100.0, 0.0)
+    times.add("room", BOB, 50.0, 0.0)
+    times.add("hall", ALICE, 10.0, 0.0)
+    times.add("hall", BOB, 50.0, 0.0)
+    times.rename(ALICE, BOB)
+    assert times.is_active("room", BOB, 99.0)
+    assert times.is_active("hall", BOB, 49.0)
+    assert not times.is_active("room", ALICE, 1.0)
+    assert len(times) == 2

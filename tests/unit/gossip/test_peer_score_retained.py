@@ -248,3 +248,65 @@ def test_the_bound_is_met_at_full_size():
     offender(scores, "one more", 1)
 
     assert len(scores._retained) == retained_scores.RETAINED_KEPT
+
+
+class TestAnotherName:
+    def test_the_score_goes_along_good_or_bad(self):
+        """
+        With the place at the address; the old name is not connected any more.
+        """
+        scores = PeerScore(PARAMS)
+        scores.add_peer("ann", "9.9.9.9", 0.0)
+        scores.graft("ann", "t", 0.0)
+        scores.first_delivery("ann", "t", 0.0)
+        scores.set_application_score("ann", 7.0)
+        before = scores.score("ann")
+        scores.rename("ann", "eve", 0.0)
+        assert (scores.score("eve"), scores.score("ann")) == (before, 0.0)
+        (inspected,) = scores.inspect()
+        assert (inspected.peer, inspected.connected, inspected.peers_on_address) == ("eve", True, 1)
+
+    def test_nobody_washes_itself_by_another_name(self):
+        """
+        What counts against it is there under both, also after it has gone and come back by the old one.
+        """
+        scores = PeerScore(PARAMS)
+        scores.add_peer("ann", "9.9.9.9", 0.0)
+        scores.behaviour_penalty("ann", 20)
+        scores.rename("ann", "eve", 0.0)
+        assert scores.score("eve") == scores.score("ann") == -4000.0
+        scores.add_peer("ann", "9.9.9.9", 1.0)
+        assert scores.score("ann") == -4000.0
+
+    def test_what_was_known_of_the_new_name_stays_if_it_is_worse(self):
+        """
+        Of each counter the worse one, not the sum.
+        """
+        for ann, eve in ((20, 5), (5, 20)):
+            scores = PeerScore(PARAMS)
+            offender(scores, "eve", eve)
+            scores.add_peer("ann", "9.9.9.9", 1.0)
+            scores.behaviour_penalty("ann", ann)
+            scores.rename("ann", "eve", 1.0)
+            assert scores.score("eve") == -4000.0
+
+    @pytest.mark.parametrize("connected", [True, False])
+    def test_a_second_name_inherits_what_counts_against_the_first(self, connected):
+        """
+        Whether or not it is connected already: also invalid messages of a topic, but no merit.
+        """
+        params = replace(PARAMS, default_topic=TopicScoreParams())
+        scores = PeerScore(params)
+        scores.add_peer("ann", "9.9.9.9", 0.0)
+        scores.behaviour_penalty("ann", 10)
+        scores.invalid("ann", "t")
+        bad = scores.score("ann")
+        scores.graft("ann", "t", 0.0)
+        scores.first_delivery("ann", "t", 0.0)
+        if connected:
+            scores.add_peer("eve", "9.9.9.8", 0.0)
+        scores.inherit("eve", "ann", 0.0)
+        scores.inherit("eve", "nobody", 0.0)
+        if not connected:
+            scores.add_peer("eve", "9.9.9.8", 1.0)
+        assert scores.score("eve") == bad < 0

@@ -3,12 +3,13 @@
 import pytest
 
 from helpers.gossip_bench import TOPIC, Bench
-from helpers.gossip_net import peer_id, router
+from helpers.gossip_net import cheap_signer, peer_id, router
 from kontinuum.base.errors import MisuseError
 from kontinuum.gossip import events as ev
 from kontinuum.gossip import peer_score
 from kontinuum.gossip.outbox import CONTROL_BYTES_MAX
 from kontinuum.gossip.params import GossipParams
+from kontinuum.gossip.parts import OWN_MAX
 from kontinuum.gossip.router import STALLED_S, TOGGLES_MAX
 from kontinuum.messages.pubsub_fields import prune_part, subscription_field
 
@@ -261,3 +262,90 @@ def test_what_can_be_seen():
     assert bench.router.topics() == [TOPIC]
     assert bench.router.topic_peers("hall") == [peer_id(2)]
     assert bench.router.mesh_peers("hall") == bench.router.topic_peers("nowhere") == []
+
+
+class TestAnotherName:
+    def test_a_peer_goes_on_under_it(self):
+        """
+        In the mesh, with its topics and what waits for it; who watches hears that one came for the other.
+        """
+        bench = Bench()
+        for number in (1, 2):
+            bench.connect(number, mesh=True)
+        bench.hush()
+        bench.give(ev.PeerRenamed(peer_id(1), peer_id(7)))
+        assert set(bench.mesh()) == {7, 2}
+        assert bench.effects == [ev.PeerLeft(TOPIC, peer_id(1)), ev.PeerJoined(TOPIC, peer_id(7))]
+        bench.say(2, bench.message(author=2))
+        assert [len(bench.heard(number).messages) for number in (1, 7)] == [0, 1]
+        bench.say(7, bench.message(author=7, data=b"hello"))
+        assert bench.delivered()[-1] == b"hello"
+        bench.say(1, bench.message(author=7))
+        assert bench.count("rpcs_stray") == 1
+
+    def test_a_direct_peer_stays_one(self):
+        """
+        Its old name is not looked for.
+        """
+        bench = Bench(params=GossipParams(direct_peers=(peer_id(1),), direct_connect_ticks=1))
+        bench.connect(1)
+        bench.give(ev.PeerRenamed(peer_id(1), peer_id(7)))
+        bench.hush()
+        bench.run(3)
+        assert bench.all(ev.Connect) == []
+        bench.give(ev.PeerDisconnected(peer_id(7)))
+        bench.run(3)
+        assert {each.peer for effect in bench.all(ev.Connect) for each in effect.candidates} == {peer_id(7)}
+
+    def test_a_message_that_waits_goes_to_nobody_twice(self):
+        """
+        Who had it under the old name leaves the topic and comes back under the new one.
+        """
+        bench = Bench()
+        bench.give(ev.Publish(TOPIC, b"waits", 1))
+        bench.connect(1)
+        assert len(bench.heard(1).messages) == 1
+        bench.give(ev.PeerRenamed(peer_id(1), peer_id(7)))
+        bench.say(7, subscription_field(TOPIC, subscribe=False))
+        bench.say(7, subscription_field(TOPIC, subscribe=True))
+        assert bench.heard(7).messages == ()
+
+    def test_a_name_that_inherits_is_worth_what_the_other_is(self):
+        """
+        Before it is connected and after.
+        """
+        bench = Bench()
+        bench.connect(1)
+        bench.router._parts.scores.behaviour_penalty(peer_id(1), 50.0)
+        bench.give(ev.PeerInherits(peer_id(7), peer_id(1)))
+        assert bench.score(7) == bench.score(1) < 0
+
+
+class TestOurOwnName:
+    def test_messages_are_the_new_ones_and_own_ones_are_never_taken_back(self):
+        """
+        Those of either, however they come back; sequence numbers go on.
+        """
+        bench = Bench()
+        bench.connect(1, mesh=True)
+        bench.give(ev.Publish(TOPIC, b"before", 1))
+        bench.router.adopt(peer_id(50), cheap_signer(peer_id(50)))
+        bench.give(ev.Publish(TOPIC, b"after", 2))
+        before, after = (effect.message for effect in bench.all(ev.Deliver))
+        assert (before.author, after.author) == (peer_id(0), peer_id(50))
+        assert after.received_from == peer_id(50)
+        assert after.seqno > before.seqno
+        for author in (0, 50):
+            bench.say(1, bench.message(author=author, data=b"forged or old"))
+        assert bench.count("own_returned") == 2
+        assert bench.delivered() == [b"before", b"after"]
+
+    def test_few_former_names_are_kept(self):
+        """
+        OWN_MAX; the present one is always among them.
+        """
+        bench = Bench()
+        for number in range(50, 50 + OWN_MAX + 3):
+            bench.router.adopt(peer_id(number), cheap_signer(peer_id(number)))
+        own = bench.router._parts.own
+        assert (len(own), list(own)[-1]) == (OWN_MAX, peer_id(50 + OWN_MAX + 2).multihash)

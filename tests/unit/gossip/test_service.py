@@ -13,8 +13,10 @@ from kontinuum.gossip import service as service_module
 from kontinuum.gossip.service import BATCH_MAX, PUBLISHES_PER_TURN, GossipService
 from kontinuum.gossip.shell_errors import NotPublishedError
 from kontinuum.gossip.subscription import Subscription
+from kontinuum.identity import KeyPair
 
 ME, PEER = ALICE.peer_id, BOB.peer_id
+OTHER = KeyPair.from_seed(b"o" * 32).peer_id
 ROOM = 1000
 
 
@@ -291,6 +293,42 @@ class TestStreams:
         await turn()
         assert machine.of(ev.PeerDisconnected) == [ev.PeerDisconnected(PEER)]
         assert present.sent == [b"hello"]
+
+    async def test_a_peer_that_takes_another_name_keeps_its_stream(self, service, machine):
+        """
+        What it sent before came from the old name; what is sent to the new one leaves on the same stream.
+        """
+        carrier = Carrier()
+        service.opened(PEER, carrier)
+        service.received(PEER, b"old")
+        machine.on(ev.PeerRenamed, ev.Send(OTHER, b"hello"))
+        service.rename(PEER, OTHER)
+        service.received(OTHER, b"new")
+        await turn()
+        assert machine.events[1:] == [
+            ev.RpcReceived(PEER, b"old"),
+            ev.PeerRenamed(PEER, OTHER),
+            ev.RpcReceived(OTHER, b"new"),
+        ]
+        assert carrier.sent == [b"hello"]
+        assert (service.carrier(PEER), service.carrier(OTHER)) == (None, carrier)
+        service.writable(OTHER, carrier, 0)
+        await turn()
+        assert machine.of(ev.Writable) == [ev.Writable(OTHER, ROOM)]
+
+    async def test_a_name_that_has_a_stream_already_gets_the_other_one(self, service, machine):
+        """
+        The router hears that the old name is gone, and what the new one inherits.
+        """
+        former, present = Carrier(), Carrier()
+        service.opened(PEER, former)
+        service.opened(OTHER, present)
+        await turn()
+        service.rename(PEER, OTHER)
+        await turn()
+        assert machine.events[2:4] == [ev.PeerInherits(OTHER, PEER), ev.PeerDisconnected(PEER)]
+        assert isinstance(machine.events[4], ev.PeerConnected)
+        assert service.carrier(OTHER) is former
 
     async def test_a_peer_that_missed_our_greeting_gets_it_again(self, service, machine):
         """

@@ -8,19 +8,20 @@ from helpers.libp2p_messages import envelope, public_key, record_payload, sign_w
 from helpers.libp2p_streams import FakeConnection, FakeRouter, FakeShell, FakeStream
 from kontinuum.base.entropy import SystemEntropy
 from kontinuum.base.errors import UnavailableError
-from kontinuum.identity import Multiaddr
+from kontinuum.identity import KeyPair, Multiaddr
 from kontinuum.libp2p.codes import StreamCode
 from kontinuum.libp2p.connections import PER_PEER_MAX
 from kontinuum.libp2p.errors import NotConnectedError
 from kontinuum.libp2p.exchange import IDENTIFY, IDENTIFY_TIMEOUT_S, PUSH
 from kontinuum.libp2p.frames import frame
-from kontinuum.libp2p.host import STREAMS_PER_PEER_MAX, Host
+from kontinuum.libp2p.host import IDENTITIES_MAX, STREAMS_PER_PEER_MAX, Host
 from kontinuum.libp2p.identify import IdentityReader
 from kontinuum.libp2p.multistream import HEADER_LINE, REFUSAL_LINE, line
 from kontinuum.libp2p.peer_record import open_peer_record
 from kontinuum.libp2p.ping import PING
 
 PEER = BOB.peer_id
+CAROL = KeyPair.from_seed(b"c" * 32)
 HERE = Multiaddr.parse("/ip4/198.51.100.1/udp/4433/quic-v1")
 
 
@@ -365,3 +366,33 @@ class TestTopics:
         stream.ends()
         assert router.joins == ["/floodsub/1.0.0"]
         scene.host.close()
+
+
+class TestAnotherIdentity:
+    def test_each_connection_is_told_whom_it_was_shown(self):
+        """
+        The former identity where that was shown, by its own signed record; the present one elsewhere.
+        """
+        scene = Scene()
+        scene.host.adopt(CAROL.peer_id, sign_with(CAROL))
+        for local_id, expected in ((ALICE.peer_id, ALICE), (CAROL.peer_id, CAROL), (BOB.peer_id, CAROL)):
+            connection = FakeConnection(PEER)
+            connection.local_id = local_id
+            reader = IdentityReader()
+            reader.receive(scene.host._message(connection))
+            record = open_peer_record(reader.finish().signed_record)
+            assert record.peer_id == expected.peer_id
+
+    def test_few_former_identities_are_kept(self):
+        """
+        IDENTITIES_MAX; with what was signed for them.
+        """
+        scene = Scene()
+        for number in range(2 * IDENTITIES_MAX):
+            key_pair = KeyPair.from_seed(bytes([number]) * 32)
+            scene.host.adopt(key_pair.peer_id, sign_with(key_pair))
+            connection = FakeConnection(PEER)
+            connection.local_id = key_pair.peer_id
+            scene.host._message(connection)
+        assert len(scene.host._signers) == IDENTITIES_MAX
+        assert len(scene.host._sealed) <= IDENTITIES_MAX

@@ -183,3 +183,13 @@ async def test_an_error_of_ours_is_not_hidden(connector, endpoint):
     with pytest.raises(ValueError, match="a bug") as caught:
         await race
     assert not isinstance(caught.value, KontinuumError)
+
+
+@pytest.mark.parametrize("wanted", ["old name", "new name"])
+async def test_a_peer_that_takes_another_name_serves_who_waits_for_either(connector, endpoint, wanted):
+    """Its one connection is what both want."""
+    race = await begin(connector, endpoint, OLD)
+    other = KeyPair.from_seed(b"\2" * 32).peer_id
+    connection = FakeConnection(other if wanted == "old name" else PEER)
+    connector.arrived(connection, PEER if wanted == "old name" else other)
+    assert await race is connection

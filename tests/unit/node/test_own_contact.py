@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from helpers.identities import ALICE, NETWORK, NOON
+from helpers.identities import ALICE, BOB, NETWORK, NOON
 from kontinuum.identity import Multiaddr, ProofOfWork
 from kontinuum.node import own_contact as module
 from kontinuum.node.own_contact import ADDRESSES_LOOK_S, CONTACT_RENEW_S, News, OwnContact
@@ -84,3 +84,20 @@ def test_what_the_user_advertises_does_not_change(machine):
     machine[0] = THERE
     clock.now = 2 * ADDRESSES_LOOK_S
     assert own.look() is News.NONE
+
+
+@pytest.mark.usefixtures("machine")
+def test_another_identity_has_a_contact_at_once():
+    """
+    Signed by its key, with its work, at the same addresses; it is renewed like any.
+    """
+    clock = Clock()
+    own = own_contact(clock)
+    clock.now = 5.0
+    own.adopt(BOB, ProofOfWork(NETWORK, BOB.peer_id, 0))
+    contact = own.contact
+    assert (contact.peer_id, contact.addresses) == (BOB.peer_id, HERE)
+    contact.verify(clock.utc(), NETWORK, 0)
+    clock.now = CONTACT_RENEW_S + 10
+    assert own.look() is News.RENEWED
+    assert own.contact.peer_id == BOB.peer_id
