@@ -51,9 +51,16 @@ PUSH_BYTES_MAX = 64 * 1024
 """Bytes of news that are pushed; of more, peers are sent a summary, and ask. Our choice: some 200 statements,
 more than people say at once."""
 
-HEADS_WORK_BYTES = 64 * 1024
-"""What finding out what somebody misses costs him, in bytes of his budget. Our choice: of a chain of 16,384
-statements it takes as long as looking at so many bytes. Beyond the budget he gets no answer."""
+HEADS_WORK_BYTES = 4 * 1024
+"""What finding out what somebody misses costs him, in bytes of his budget, and for each statement of the
+chain HEADS_WORK_PER_STATEMENT besides. Our choice. Beyond the budget he gets no answer, and asks later."""
+
+HEADS_WORK_PER_STATEMENT = 48
+"""See HEADS_WORK_BYTES."""
+
+SUMMARY_WORK_BYTES = 64 * 1024
+"""What a summary that differs costs its sender, in bytes of his budget. Our choice: we answer with the heads
+of everything. Beyond the budget it is passed over."""
 
 MERGE_SLICE = 16
 """Statements that are verified before their outcome is looked at: some 5 ms. Our choice."""
@@ -113,6 +120,10 @@ class CatchingUp:
         compared = (chains, sayings, message.chains, message.sayings)
         if compared == session.compared and now < session.compared_at + REPEAT_S:
             return
+        equal = (chains, sayings) == (message.chains, message.sayings)
+        if not equal and not session.budget.take(SUMMARY_WORK_BYTES, now):
+            self._parts.counts["summaries_passed_over"] += 1
+            return
         session.compared, session.compared_at = compared, now
         if message.chains != chains:
             for cluster in self._parts.shared(session):
@@ -150,7 +161,7 @@ class CatchingUp:
             return
         if message.heads == chain.heads():
             return
-        if not session.budget.take(HEADS_WORK_BYTES, now):
+        if not session.budget.take(HEADS_WORK_BYTES + HEADS_WORK_PER_STATEMENT * len(chain), now):
             self._parts.counts["heads_unanswered"] += 1
             return
         for bundle in bundles(chain.missing_since(message.heads)):

@@ -30,7 +30,7 @@ from kontinuum.clusters.news import News
 from kontinuum.clusters.orders_kept import OrdersKept
 from kontinuum.clusters.recognition import Recognition
 from kontinuum.clusters.sayings import Sayings
-from kontinuum.clusters.sessions import STREAMS_MAX, Parts, Session, Stream
+from kontinuum.clusters.sessions import STREAM_WORK_BYTES, Parts, Session, Stream
 from kontinuum.clusters.tags import hello_tag
 from kontinuum.keys.orders import Obedience
 from kontinuum.keys.paths import Path
@@ -52,6 +52,10 @@ if TYPE_CHECKING:
 HELLO_DEADLINE_S = 10.0
 """Seconds from the opening of a stream until its peer has said which cluster it is of and has shown that its
 key is one of that cluster's. Our choice. Then the stream is refused."""
+
+PARCEL_WORK_BYTES = 64 * 1024
+"""What a parcel for us costs its sender, in bytes of his budget. Our choice: opening it takes longer than
+reading it."""
 
 REOPEN_FIRST_S = 1.0
 """Seconds until a stream that a member refused, or that broke, is tried again. Doubles each time. Our choice:
@@ -191,7 +195,7 @@ class ClusterMachine:
             self._parts.out.append(ev.OpenStream(session.connection))
 
     def _may_have_a_stream(self, session: Session) -> bool:
-        return self.book.cluster is not None and not session.barred and session.streams < STREAMS_MAX
+        return self.book.cluster is not None and not session.barred
 
     def _on_stream_ready(self, event: ev.StreamReady, now: float) -> None:
         session = self._parts.sessions.get(event.connection)
@@ -199,7 +203,9 @@ class ClusterMachine:
             self._parts.out.append(ev.Refuse(event.connection))
             return
         session.stream = Stream.OPEN
-        session.streams += 1
+        if not session.outbound and not session.budget.take(STREAM_WORK_BYTES, now):
+            self._parts.bar(session, "flood")
+            return
         session.claimed = None
         session.compared = ()
         self._parts.deadlines.unset(session.connection, Timer.REOPEN)
@@ -214,7 +220,8 @@ class ClusterMachine:
         session.stream = Stream.NONE
         self._parts.deadlines.unset(session.connection, Timer.HELLO)
         if session.outbound and session.judged.judgement is not Judgement.STRANGER:
-            wait_s = min(REOPEN_FIRST_S * 2 ** min(session.streams, 16), REOPEN_MAX_S)
+            wait_s = min(REOPEN_FIRST_S * 2 ** min(session.failures, 16), REOPEN_MAX_S)
+            session.failures += 1
             self._parts.deadlines.set(session.connection, Timer.REOPEN, now + wait_s)
 
     def _on_session_timer(self, session: Session, timer: Timer) -> None:
@@ -263,7 +270,7 @@ class ClusterMachine:
             return
         if not session.outbound:
             self._say_hello(session)
-        session.stream = Stream.MET
+        session.stream, session.failures = Stream.MET, 0
         self._recognition.introduce_ourselves(session)
         self._moving.met(session, now)
         match session.judged.judgement:
@@ -285,10 +292,14 @@ class ClusterMachine:
         self._parts.deadlines.unset(session.connection, Timer.HELLO)
         self._catching_up.summarise(session)
 
-    def _on_parcel(self, session: Session, message: msg.Parcel, _now: float) -> None:
-        path = self.book.path
-        if session.is_fellow and session.member and path is not None and message.place == path.place:
-            self._parts.out.append(ev.Handed(message.sealed, session.member))
+    def _on_parcel(self, session: Session, message: msg.Parcel, now: float) -> None:
+        member = session.member
+        if not session.is_fellow or member is None or message.place != self.book.place:
+            return
+        if not session.budget.take(PARCEL_WORK_BYTES, now):
+            self._parts.bar(session, "flood")
+            return
+        self._parts.out.append(ev.Handed(message.sealed, member))
 
     # --- what is new ---
 
@@ -317,11 +328,14 @@ class ClusterMachine:
         self._catching_up.push(cluster, told, source)
         if cluster == self.book.cluster:
             self._orders.prune()
+            self._on_trust_changed(source)
         if added:
             self._parts.out.append(ev.Chained(cluster, tuple(added)))
 
     def _on_trust_changed(self, source: Session | None) -> None:
-        self._news.follow()
+        """Other clusters may be trusted: by an entry, or because the author of one lost his voice."""
+        if not self._news.follow():
+            return
         self._recognition.trust_changed(source, self._now)
         for session in self._parts.sessions.values():
             self._open(session)
@@ -346,8 +360,8 @@ class ClusterMachine:
             self._parts.out.append(ev.NotSaid(error))
             return
         self._tell(event.cluster, event.statements, merged.added)
-        for _, error in merged.refused:
-            self._parts.out.append(ev.NotSaid(error))
+        for _, refusal in merged.refused:
+            self._parts.out.append(ev.NotSaid(refusal))
         if merged.missing and not merged.refused:
             missing = MisuseError("statements that build on others, which are not here")
             self._parts.out.append(ev.NotSaid(missing))
@@ -385,6 +399,11 @@ class ClusterMachine:
         if cluster is None:
             return
         added = self.book.merge(cluster, event.statements).added
+        judged = self.book.judge(event.signer.peer_id)
+        if judged.judgement is not Judgement.MEMBER or judged.member is None or not judged.member.own:
+            undeclared = MisuseError("the chain does not say that the new key speaks for a node of ours")
+            self._parts.out.append(ev.NotSaid(undeclared))
+            return
         self._parts.local = event.signer.peer_id
         self._tell(cluster, event.statements, added)
         self._moving.moved(event.signer, event.old, now)

@@ -56,12 +56,14 @@ class News:
         self._budget = Budget(HEARD_BYTES_MAX, HEARD_BYTES_PER_S, 0.0)
         self._waiting: dict[ClusterId, dict[StatementId, None]] = {}
 
-    def follow(self) -> None:
-        """Name the topics to listen to, if they are others than before."""
+    def follow(self) -> bool:
+        """Name the topics to listen to, if they are others than before; says whether they are."""
         topics = {topic_of(cluster): cluster for cluster in self._parts.book.clusters()}
-        if topics != self._topics:
-            self._topics = topics
-            self._parts.out.append(ev.Follow(tuple(topics)))
+        if topics == self._topics:
+            return False
+        self._topics = topics
+        self._parts.out.append(ev.Follow(tuple(topics)))
+        return True
 
     def heard(self, event: ev.Heard, now: float) -> tuple[ClusterId, tuple[Statement, ...]] | None:
         """The statements in a message, and of which cluster."""

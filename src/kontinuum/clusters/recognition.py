@@ -14,7 +14,13 @@ from kontinuum.clusters.book import Judgement
 from kontinuum.clusters.budget import Budget
 from kontinuum.clusters.deadlines import Timer
 from kontinuum.clusters.messages import Statements
-from kontinuum.clusters.sessions import MEMBER_BYTES_MAX, MEMBER_BYTES_PER_S, STRANGER_BYTES_MAX, Session
+from kontinuum.clusters.sessions import (
+    MEMBER_BYTES_MAX,
+    MEMBER_BYTES_PER_S,
+    STRANGER_BYTES_MAX,
+    STRANGER_BYTES_PER_S,
+    Session,
+)
 from kontinuum.keys.bodies import Rekey
 from kontinuum.keys.bundles import bundles
 from kontinuum.transport.errors import CloseCode
@@ -57,7 +63,7 @@ class Recognition:
             exporter=event.exporter,
             own_key=parts.local,
             judged=judged,
-            budget=Budget(STRANGER_BYTES_MAX, 0, now),
+            budget=Budget(STRANGER_BYTES_MAX, STRANGER_BYTES_PER_S, now),
         )
         parts.sessions[event.connection] = session
         self._consider(session, None, now)
@@ -132,8 +138,7 @@ class Recognition:
     def _consider(self, session: Session, source: Session | None, now: float) -> None:
         """Draw the consequences of what the book says now."""
         parts, judged, number = self._parts, session.judged, session.connection
-        member = session.member
-        if session.known_as is not None and member != session.known_as:
+        if session.known_as is not None and not _is_same(judged.member, session.known_as):
             parts.lose(session)
         match judged.judgement:
             case Judgement.OUT_OF_USE:
@@ -150,12 +155,17 @@ class Recognition:
             case Judgement.MEMBER:
                 parts.deadlines.unset(number, Timer.REAUTH)
                 parts.deadlines.unset(number, Timer.HELLO)
-                if member is not None and session.known_as is None:
-                    self._welcome(session, member, now)
+                self._welcome(session, now)
 
-    def _welcome(self, session: Session, member: Member, now: float) -> None:
-        session.known_as = member
-        session.budget = Budget(MEMBER_BYTES_MAX, MEMBER_BYTES_PER_S, now)
-        self._parts.out.append(ev.Recognised(session.connection, member))
+    def _welcome(self, session: Session, now: float) -> None:
+        if session.known_as is None and session.member is not None:
+            session.budget = Budget(MEMBER_BYTES_MAX, MEMBER_BYTES_PER_S, now)
+            self._parts.out.append(ev.Recognised(session.connection, session.member))
+        session.known_as = session.member
         if session.met:
             self._greet(session)
+
+
+def _is_same(one: Member | None, other: Member) -> bool:
+    """Whether both are one node, whatever its key and what it is called."""
+    return one is not None and (one.cluster, one.place) == (other.cluster, other.place)

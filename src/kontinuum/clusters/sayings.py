@@ -49,6 +49,9 @@ class Sayings:
         self._parts = parts
         self._orders = orders
         self._trusted = trusted
+        self._told: list[bytes] = []
+        self._told_state = (-1, -1)
+        """Of what the list of trust and our chain were when ``_told`` was made."""
 
     def digest(self, session: Session) -> bytes:
         """What both compare; of nothing between different clusters."""
@@ -85,6 +88,9 @@ class Sayings:
                 return
             except PeerError:
                 self._parts.bar(session, "malformed")
+                return
+            if entry.own != self._parts.book.cluster:
+                self._parts.bar(session, "foreign")
                 return
             if self._counts(entry):
                 entries.append(entry)
@@ -146,4 +152,9 @@ class Sayings:
 
     def _entries(self) -> list[bytes]:
         """What is told of the list of trust, sorted."""
-        return sorted(entry.encode() for entry in self._parts.book.trust if self._counts(entry))
+        book = self._parts.book
+        state = (book.trust.version, 0 if book.own is None else len(book.own))
+        if state != self._told_state:
+            self._told_state = state
+            self._told = sorted(entry.encode() for entry in book.trust if self._counts(entry))
+        return self._told

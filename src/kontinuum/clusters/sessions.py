@@ -30,9 +30,12 @@ if TYPE_CHECKING:
     from kontinuum.transport.errors import CloseCode
 
 STRANGER_BYTES_MAX = 512 * 1024
-"""Bytes that a peer may send in one session before its key is known to be of its cluster. Our choice: its own
-line of statements, some 1,500 of them, and what else an honest one says meanwhile. More: its stream is
-refused for good."""
+"""Bytes that a peer may send at once before its key is known to be of its cluster. Our choice: its own line
+of statements, some 1,500 of them, and what else an honest one says meanwhile. More: its stream is refused for
+good."""
+
+STRANGER_BYTES_PER_S = 1024
+"""Bytes that it may send every second beyond them. Our choice."""
 
 MEMBER_BYTES_MAX = 8 * 1024 * 1024
 """Bytes that the peer of a known key may send at once, besides statements that were new to us. Our choice: a
@@ -41,9 +44,9 @@ chain several times over. More: its stream is refused for good."""
 MEMBER_BYTES_PER_S = 256 * 1024
 """Bytes that it may send every second beyond them. Our choice: 3 % of a processor for looking at them."""
 
-STREAMS_MAX = 64
-"""Streams of this protocol on one connection, one after the other, those that were refused included. Our
-choice: an hour of a peer that trusts us before we trust it. More: refused without being looked at."""
+STREAM_WORK_BYTES = 8 * 1024
+"""What a stream that the peer opens costs it, in bytes of its budget. Our choice: looking for its tag among
+those of 257 clusters. A peer that trusts us before we trust it may try every minute."""
 
 
 class Stream(Enum):
@@ -74,8 +77,8 @@ class Session:
 
     budget: Budget
     stream: Stream = Stream.NONE
-    streams: int = 0
-    """How many there were."""
+    failures: int = 0
+    """Streams of ours that ended since the last one on which both knew each other's cluster."""
 
     barred: bool = False
     """It broke the rules: it gets no stream any more."""
