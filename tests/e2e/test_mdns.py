@@ -77,6 +77,24 @@ async def test_two_nodes_find_each_other_and_hear_of_changes():
         await two.hears(one.contact)
 
 
+async def test_a_node_with_another_identity_is_found_by_that():
+    """
+    By those who knew it before, and by those who come later, who hear of no former one.
+    """
+    one, two, three = Neighbour(1), Neighbour(2), Neighbour(3)
+    async with one.discovery, two.discovery:
+        await two.hears(one.contact)
+        former, one.contact = one.contact, contact(11)
+        one.discovery.refresh()
+        await two.hears(one.contact)
+        async with three.discovery:
+            heard = []
+            async with asyncio.timeout(20):
+                while one.contact not in heard:
+                    heard.append(await three.found.get())
+            assert former not in heard
+
+
 async def test_hostile_records_do_not_keep_nodes_from_finding_each_other():
     """Rubbish, a forged contact and another network are announced; nothing of them is reported."""
     from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf  # noqa: PLC0415
