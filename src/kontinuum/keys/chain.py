@@ -91,6 +91,12 @@ class Chain:
 
     __hash__ = None  # type: ignore[assignment]  # It changes.
 
+    def copy(self) -> Chain:
+        """Another chain with the same statements; the two then go their own ways."""
+        other = Chain(self.genesis)
+        other.merge(self)
+        return other
+
     def statement(self, statement_id: StatementId) -> Statement | None:
         """The statement with this id."""
         return self._statements.get(statement_id)

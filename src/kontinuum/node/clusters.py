@@ -99,7 +99,8 @@ class NodeClusters:
         self.book: Book = home.book
         """Who is who. Only to be looked at: the room feeds it."""
         self.store = home.store
-        self._home = home
+        self.home = home
+        """What the data directory holds of them."""
         self._node = node
         self._clock = clock
         self._rpc = rpc
@@ -174,7 +175,7 @@ class NodeClusters:
 
     async def leave_pointers(self) -> None:
         """Say at our earlier keys where we are; to be called when the network was joined."""
-        current, *earlier = self._home.epochs
+        current, *earlier = self.home.epochs
         for epoch in earlier[:POINTERS_MAX]:
             await self._pointers.leave(epoch.signing(), current.signing().peer_id)
 
@@ -192,7 +193,7 @@ class NodeClusters:
 
     def describe(self) -> dict[str, Any]:
         """All of this for people and programs; see ``cluster show`` in docs/cli.md."""
-        book, home = self.book, self._home
+        book, home = self.book, self.home
         connected = self._neighbours.links.current
         own = None if book.own is None else Standing(book.own).of_place(home.path.place)
         return {
@@ -266,7 +267,7 @@ class NodeClusters:
         Raises:
             MisuseError: It is our own, or we trust too many.
         """
-        entry = self.book.trust_entry(genesis, name, How(how), self._home.signer, self._clock.utc())
+        entry = self.book.trust_entry(genesis, name, How(how), self.home.signer, self._clock.utc())
         self.service.feed(ev.TrustSaid((entry,)))
         self.service.feed(ev.Said(genesis.cluster, tuple(statements)))
         return self.book.trusted_cluster(genesis.cluster)
@@ -277,7 +278,7 @@ class NodeClusters:
         Raises:
             UnknownNameError: There is none of this name.
         """
-        entry = self.book.distrust_entry(name, self._home.signer, self._clock.utc())
+        entry = self.book.distrust_entry(name, self.home.signer, self._clock.utc())
         self.service.feed(ev.TrustSaid((entry,)))
         return entry
 
@@ -291,7 +292,7 @@ class NodeClusters:
 
     async def move_to(self, statements: Sequence[Statement], branch: int, epoch: int) -> PeerId:
         """As :meth:`rekeyed`, to an epoch whose secret somebody put into the data directory."""
-        return await self.rekeyed(statements, self._home.kept(branch, epoch))
+        return await self.rekeyed(statements, self.home.kept(branch, epoch))
 
     async def rekeyed(self, statements: Sequence[Statement], secret: EpochSecret) -> PeerId:
         """Move this node to another epoch of its branch, whose statements are made and whose secret is kept.
@@ -303,11 +304,11 @@ class NodeClusters:
             MisuseError: The statements do not declare that key for this node's place.
         """
         async with self._rekeying:
-            old, new = self._home.signer, secret.signing()
+            old, new = self.home.signer, secret.signing()
             if new.peer_id == old.peer_id:
                 return new.peer_id
             await self._adopt(new)
-            self._home.move_to(secret)
+            self.home.move_to(secret)
             self.service.feed(ev.Moved(tuple(statements), new, old.peer_id))
             for member in self.connected_fellows():
                 self._neighbours.proved(self._neighbours.links.current[member.key])
@@ -320,7 +321,7 @@ class NodeClusters:
     def _wanted_fellows(self) -> list[PeerId]:
         """Which nodes of our cluster we keep connected: those that follow us in order, round the circle."""
         fellows = self.book.fellows()
-        own = self._home.path.place.indexes
+        own = self.home.path.place.indexes
         after = [each.key for each in fellows if each.place.indexes > own]
         return [*after, *(each.key for each in fellows if each.place.indexes <= own)][:FELLOWS_MAX]
 
@@ -330,9 +331,9 @@ class NodeClusters:
             old, chain = PeerId(data), self.book.own
             judged = self.book.judge(old)
             member = judged.member
-            ours = member is not None and member.own and member.place == self._home.path.place
+            ours = member is not None and member.own and member.place == self.home.path.place
             if chain is not None and ours:
-                return encode_lineage(chain, old, self._home.signer.peer_id)
+                return encode_lineage(chain, old, self.home.signer.peer_id)
         raise CallError(NOT_OURS, "not a key of this node")
 
     def _length(self, cluster: ClusterId) -> int:

@@ -114,6 +114,12 @@ class NodeConfig(BaseSettings):
         description="Where the passphrase of the key comes from: auto (KONTINUUM_PASSPHRASE, or else the "
         "terminal), prompt, env:NAME, fd:NUMBER, credential:NAME (systemd) or keyring:SERVICE/USER.",
     )  # fmt: skip
+    branch_passphrase_source: str = Field(
+        "none", pattern=rf"^none$|{SOURCE_PATTERN}",
+        json_schema_extra=_about(NETWORK, form=f"none, {SOURCES}"),
+        description="Where the passphrase of this node's branch comes from when a parent orders the node to "
+        "rekey. none: a person does it, with kontinuum cluster rekey, unless the branch has no passphrase.",
+    )  # fmt: skip
 
     listen: str = Field(
         "[::]:4433", json_schema_extra=_about(REACH),

@@ -14,6 +14,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from kontinuum.base.log import RoomLogger
+from kontinuum.node.cluster_events import RootReplaced
 from kontinuum.node.control import ControlServer
 from kontinuum.node.core_dumps import set_core_dumps
 from kontinuum.node.events import PathChanged, PeerConnected, PeerLost, PeerRenamed
@@ -22,6 +23,7 @@ from kontinuum.node.operations import NodeOperations
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from kontinuum.node.cluster_home import ClusterHome
     from kontinuum.node.config import NodeConfig
     from kontinuum.node.node import Node
 
@@ -55,34 +57,58 @@ async def run_daemon(
     Raises:
         KontinuumError: the node cannot start; nothing is left running.
     """
-    from kontinuum.node.node import Node  # The engine takes a moment to load.
-
     if config.data_dir is None:
         raise AssertionError("a daemon lives in a data directory")
     set_core_dumps(allowed=config.core_dumps)  # Before the key is read.
     loop = asyncio.get_running_loop()
     with _stop_event(loop) as stop:
-        node = Node(config, on_mining=on_mining)
-        operations = NodeOperations(node, demo=demo)
-        async with contextlib.AsyncExitStack() as stack:
-            if not await _started(node, stop):
+        if stop_with_stdin:
+            _watch_stdin(loop, stop)
+        home: ClusterHome | None = None
+        while True:
+            home = await _run_once(config, stop, home, demo=demo, on_ready=on_ready, on_mining=on_mining)
+            if home is None:
                 return
-            stack.push_async_exit(node)
-            await stack.enter_async_context(
-                ControlServer(config.data_dir / "control.sock", operations.methods())
-            )
-            watching = asyncio.create_task(_log_events(node), name="kontinuum log of peers")
-            stack.callback(watching.cancel)
-            if stop_with_stdin:
-                _watch_stdin(loop, stop)
-            if on_ready is not None:
-                on_ready(node)
-            waits = [asyncio.create_task(event.wait()) for event in (stop, operations.stopped)]
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            for wait in waits:
-                wait.cancel()
-            # Closing must not hang on a peer: after this the process ends as it is.
-            loop.call_later(CLOSE_TIMEOUT_S, os._exit, 1)
+            _log.info("the node starts again, with keys under another root")
+
+
+async def _run_once(
+    config: NodeConfig,
+    stop: asyncio.Event,
+    home: ClusterHome | None,
+    *,
+    demo: bool,
+    on_ready: Callable[[Node], None] | None,
+    on_mining: Callable[[int, int], None] | None,
+) -> ClusterHome | None:
+    """Run a node until it shall end, or start again with the keys that are returned."""
+    from kontinuum.node.node import Node  # The engine takes a moment to load.
+
+    if config.data_dir is None:
+        raise AssertionError("a daemon lives in a data directory")
+    loop = asyncio.get_running_loop()
+    node = Node(config, home=home, on_mining=on_mining)
+    operations = NodeOperations(node, demo=demo)
+    again = asyncio.Event()
+    async with contextlib.AsyncExitStack() as stack:
+        if not await _started(node, stop):
+            return None
+        stack.push_async_exit(node)
+        await stack.enter_async_context(ControlServer(config.data_dir / "control.sock", operations.methods()))
+        watching = asyncio.create_task(_watch_events(node, again), name="kontinuum log of peers")
+        stack.callback(watching.cancel)
+        if on_ready is not None:
+            on_ready(node)
+        waits = [asyncio.create_task(event.wait()) for event in (stop, operations.stopped, again)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        # Closing must not hang on a peer: after this the process ends as it is.
+        last = loop.call_later(CLOSE_TIMEOUT_S, os._exit, 1)
+        home = node.clusters.home if again.is_set() and not stop.is_set() else None
+    if home is not None:
+        last.cancel()
+    return home
 
 
 async def _started(node: Node, stop: asyncio.Event) -> bool:
@@ -108,8 +134,8 @@ async def _started(node: Node, stop: asyncio.Event) -> bool:
     return True
 
 
-async def _log_events(node: Node) -> None:
-    """Write down who comes and goes."""
+async def _watch_events(node: Node, again: asyncio.Event) -> None:
+    """Write down who comes and goes; notice when the node must start again."""
     async for event in node.events():
         match event:
             case PeerConnected(peer_id, (host, port), outbound):
@@ -119,6 +145,8 @@ async def _log_events(node: Node) -> None:
                 _log.info("a peer is gone", peer=peer_id.short, reason=str(reason))
             case PeerRenamed(former, peer_id):
                 _log.info("a peer goes by another identity now", peer=peer_id.short, former=former.short)
+            case RootReplaced():
+                again.set()
             case PathChanged(peer_id, path, change, _):
                 _log.debug("a path changed", peer=peer_id.short, path=path, change=change)
 

@@ -71,6 +71,7 @@ if TYPE_CHECKING:
 
     from kontinuum.identity import KeyPair
     from kontinuum.identity.pow import ProofOfWork
+    from kontinuum.node.cluster_home import ClusterHome
     from kontinuum.node.config import NodeConfig
     from kontinuum.node.discovery import MdnsDiscovery
     from kontinuum.node.libp2p import NodeLibp2p
@@ -90,6 +91,7 @@ class Node(OptionalRooms, CallMethods, DhtMethods, HandlerMethods, PubSubMethods
         config: The settings. Without them the node listens on a free port of 127.0.0.1, in a network
             named ``local`` that asks for no proof of work, and keeps nothing.
         key_pair: The identity. Without it, that of the data directory; without that, a new one.
+        home: What the data directory holds of a cluster, if it was opened already.
         on_mining: Called with the hashes tried and expected while the proof of work of a new identity is
             mined.
     """
@@ -99,6 +101,7 @@ class Node(OptionalRooms, CallMethods, DhtMethods, HandlerMethods, PubSubMethods
         config: NodeConfig | None = None,
         *,
         key_pair: KeyPair | None = None,
+        home: ClusterHome | None = None,
         on_mining: Callable[[int, int], None] | None = None,
     ) -> None:
         if config is None:
@@ -108,6 +111,7 @@ class Node(OptionalRooms, CallMethods, DhtMethods, HandlerMethods, PubSubMethods
         self.config = config
         self.clock = SystemClock()
         self._key_pair = key_pair
+        self._home = home
         self._on_mining = on_mining
         self._rpc = RpcService(rpc_options(config))
         self._rpc.add_handler(PING, lambda _peer, data: data[:PING_BYTES_MAX])
@@ -176,7 +180,9 @@ class Node(OptionalRooms, CallMethods, DhtMethods, HandlerMethods, PubSubMethods
     async def _start(self) -> None:
         config, stack = self.config, self._stack
         directory = open_directory(stack, config)
-        home = None if self._key_pair is not None else open_home(config, directory)
+        home = self._home
+        if home is None and self._key_pair is None:
+            home = open_home(config, directory)
         key_pair = self._key_pair or (home.signer if home is not None else identity(config, directory))
         self._vault_home = None if directory is None else (directory.path, home or key_pair)
         network = network_id(config.network)

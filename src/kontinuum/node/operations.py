@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 from kontinuum.base.errors import KontinuumError, MisuseError, PeerError
 from kontinuum.identity.peer_id import PeerId
 from kontinuum.node import control_params as given
+from kontinuum.node.cluster_operations import ClusterOperations
 from kontinuum.node.control import Emit, Handler, error_code
 from kontinuum.node.control_params import OperationError
 from kontinuum.node.dht_operations import DhtOperations
@@ -28,6 +29,7 @@ from kontinuum.node.files import NodeFiles
 from kontinuum.node.introductions import PING
 from kontinuum.node.neighbours import LIBP2P_PATH
 from kontinuum.node.pubsub_operations import PubSubOperations
+from kontinuum.node.vault_operations import VaultOperations
 from kontinuum.rpc.errors import CallTimeoutError
 from kontinuum.transfer.digest import new_blake3
 from kontinuum.transfer.incoming.policy import BYTES_MAX_DEFAULT, Accept, Refuse
@@ -101,6 +103,8 @@ class NodeOperations:
             "stop": self.stop,
             **DhtOperations(self._node).methods(),
             **PubSubOperations(self._node).methods(),
+            **ClusterOperations(self._node).methods(),
+            **VaultOperations(self._node).methods(),
         }
         return {name: _with_family(method) for name, method in methods.items()}
 

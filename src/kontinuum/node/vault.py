@@ -17,22 +17,24 @@ from typing import TYPE_CHECKING, TypeVar
 
 from kontinuum.base.clock import Clock, SystemClock
 from kontinuum.base.entropy import Entropy, SystemEntropy
-from kontinuum.identity import Secret
+from kontinuum.identity import KeyPair, Secret
 from kontinuum.keys.derivation import labelled
 from kontinuum.keys.envelope import HybridKey, Reader, Role, X25519Key
 from kontinuum.keys.envelope.files import even_runs
 from kontinuum.node.errors import VaultOffError
 from kontinuum.vault import Keyring, Metadata, ObjectId, VaultStore
 from kontinuum.vault.reading import OBJECT_BYTES_MAX
+from kontinuum.vault.resealing import reseal_all
 
 if TYPE_CHECKING:
     import concurrent.futures
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
-    from kontinuum.identity import KeyPair
     from kontinuum.keys.derivation import EpochSecret
     from kontinuum.keys.envelope.files import Progress
+    from kontinuum.node.cluster_home import ClusterHome
     from kontinuum.vault import Description, ObjectReader, StoredObject
+    from kontinuum.vault.resealing import Done, Resealed
 
 DIRECTORY = "vault"
 """The vault's directory within a data directory."""
@@ -40,11 +42,11 @@ DIRECTORY = "vault"
 T = TypeVar("T")
 
 
-def open_vault(home: tuple[Path, KeyPair] | None, clock: Clock) -> NodeVault:
+def open_vault(home: tuple[Path, KeyPair | ClusterHome] | None, clock: Clock) -> NodeVault:
     """The vault of a node.
 
     Args:
-        home: Its data directory and its identity; ``None`` if it keeps nothing.
+        home: Its data directory, and its identity or its keys in a cluster; ``None`` if it keeps nothing.
         clock: Where the time comes from.
 
     Raises:
@@ -52,8 +54,9 @@ def open_vault(home: tuple[Path, KeyPair] | None, clock: Clock) -> NodeVault:
     """
     if home is None:
         raise VaultOffError
-    directory, key_pair = home
-    return NodeVault(directory / DIRECTORY, vault_keyring(key_pair), clock)
+    directory, owner = home
+    keyring = vault_keyring(owner) if isinstance(owner, KeyPair) else owner.keyring()
+    return NodeVault(directory / DIRECTORY, keyring, clock)
 
 
 class _CancelledError(Exception):
@@ -245,6 +248,29 @@ class NodeVault:
         object_id = await self.find(what)
         await asyncio.to_thread(self.store.delete, object_id, at=self._clock.utc())
         return object_id
+
+    async def rekey(self, keyring: Keyring, *, on_progress: Done | None = None) -> Resealed:
+        """Seal everything anew, for other keys; what is put from now on is sealed to them too.
+
+        Args:
+            keyring: The new keys, with the old ones behind them.
+            on_progress: Called in the worker thread with the bytes that are done and that there are.
+
+        Raises:
+            FileUnavailableError: The disk is full, read-only or failing. Run it again when it is not.
+        """
+        old, self.keyring = self.keyring, keyring
+
+        def reseal(job: _Job) -> Resealed:
+            def progress(done: int, total: int) -> None:
+                job.progress(done)
+                if on_progress is not None:
+                    on_progress(done, total)
+
+            at = self._clock.utc()
+            return reseal_all(self.store, old, keyring, at=at, entropy=self._entropy, on_progress=progress)
+
+        return await self._work(reseal)
 
     async def find(self, what: ObjectId | str) -> ObjectId:
         """The id of the object that is meant; see :meth:`get`."""

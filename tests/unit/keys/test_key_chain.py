@@ -370,6 +370,16 @@ def test_chains_compare_by_what_they_hold(family):
     assert family.laptop.statements[0].id in family.chain
 
 
+def test_a_copy_goes_its_own_way(family):
+    """
+    It holds the same, and what is added to one is not in the other.
+    """
+    copy = family.chain.copy()
+    assert copy == family.chain
+    family.author(family.laptop.branch).checkpoint(NOON)
+    assert copy != family.chain
+
+
 def test_the_foundation_of_a_statement_is_all_that_another_chain_needs_to_take_it(family):
     """
     Nothing that it builds on is missing, nothing else is there, and unknown ids are passed over.
