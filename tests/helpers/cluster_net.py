@@ -14,6 +14,8 @@ from kontinuum.base.entropy import Rng
 from kontinuum.clusters import events as ev
 from kontinuum.clusters.book import Book, Judgement
 from kontinuum.clusters.machine import ClusterMachine
+from kontinuum.clusters.messages import VERSION, Hello, decode, encode
+from kontinuum.clusters.tags import hello_tag
 from kontinuum.clusters.trust import How, TrustList
 from kontinuum.keys.author import Author, found_chain
 from kontinuum.keys.chain import Chain
@@ -137,6 +139,62 @@ class Node:
         self.feed(ev.TrustSaid((entry,)))
 
 
+class Scripted:
+    """Somebody without a machine, who says what the test wants: a stranger, a thief, a liar."""
+
+    def __init__(self, net, key):
+        self.net, self.key = net, key
+        self.island = 0
+        self.events = []
+
+    @property
+    def peer_id(self):
+        """Its key on the wire."""
+        return self.key.peer_id
+
+    def feed(self, event):
+        """Remember what happens."""
+        self.events.append(event)
+
+    def dial(self, node):
+        """Connect, and open the stream."""
+        link = self.net.connect(self, node)
+        self.net.run(1)
+        self.open(link)
+        return link
+
+    def open(self, link):
+        """Open a stream."""
+        self.net.open_stream(link, self)
+        self.net.run(0.2)
+
+    def tag(self, link, cluster) -> bytes:
+        """The tag of somebody who knows a cluster's id."""
+        return hello_tag(link.exporter, cluster, dialler=link.side(self) == 0)
+
+    def meet(self, node, cluster):
+        """Dial and greet."""
+        link = self.dial(node)
+        self.say(link, Hello(VERSION, self.tag(link, cluster)))
+        return link
+
+    def say(self, link, *messages):
+        """Send messages, or bytes, and let them be answered."""
+        for message in messages:
+            data = message if isinstance(message, bytes) else encode(message)
+            self.net.send_raw(link, self, data)
+        self.net.run(0.5)
+
+    def heard(self, kind=object):
+        """The messages of one kind that came."""
+        messages = [decode(event.data) for event in self.events if isinstance(event, ev.Received)]
+        return [message for message in messages if isinstance(message, kind)]
+
+    def was(self, kind) -> int:
+        """How often something happened."""
+        return sum(isinstance(event, kind) for event in self.events)
+
+
 @dataclass
 class Link:
     """A connection: each end's node and number."""
@@ -234,6 +292,7 @@ class ClusterNet:
         )
         self.links.update(dict.fromkeys(link.numbers, link))
         keys = (dialler.peer_id, other.peer_id)
+        link.free_at[0] = self.now + self.rtt_s * 1.5  # Nothing comes before the connection.
         for side in (0, 1):
             opened = ev.Opened(link.numbers[side], keys[1 - side], side == 0, link.exporter)
             self.after(
@@ -325,9 +384,9 @@ class ClusterNet:
                     if link.stream:
                         self.send_raw(link, node, data)
                 case ev.OpenStream(number):
-                    self._open_stream(self.links[number], node)
+                    self.open_stream(self.links[number], node)
                 case ev.Refuse(number):
-                    self._end_stream(self.links[number], node)
+                    self.end_stream(self.links[number], node)
                 case ev.Announce(topic, data):
                     self._announce(node, topic, data)
                 case ev.Save(cluster, statements):
@@ -351,7 +410,8 @@ class ClusterNet:
             node.wakes_at = None
             self.perform(node, node.machine.handle_timeout(self.now))
 
-    def _open_stream(self, link: Link, node: Node) -> None:
+    def open_stream(self, link: Link, node: Node) -> None:
+        """One end opens a stream; it may speak at once."""
         link.streams += 1
         link.stream = stream = link.streams
         side = link.side(node)
@@ -364,7 +424,8 @@ class ClusterNet:
         self._travel(link, side, arrive)
         self.after(0, lambda: node.feed(ev.StreamReady(link.numbers[side])))
 
-    def _end_stream(self, link: Link, node: Node) -> None:
+    def end_stream(self, link: Link, node: Node) -> None:
+        """One end gives the stream up."""
         stream, side = link.stream, link.side(node)
         other = link.ends[1 - side]
 
