@@ -12,7 +12,7 @@ from helpers.dht_nodes import network, settled
 from helpers.nodes import eventually, happens, pair, quiet_node
 from helpers.pubsub_nodes import TOPIC, all_heard, full, link, listeners, nodes
 from kontinuum.base.entropy import SystemEntropy
-from kontinuum.base.errors import MisuseError
+from kontinuum.base.errors import MisuseError, UnavailableError
 from kontinuum.identity import KeyPair
 from kontinuum.identity.errors import WeakProofError, WrongNetworkError
 from kontinuum.identity.pow import ProofOfWork, network_id
@@ -260,6 +260,22 @@ class TestSafety:
         with pytest.raises(MisuseError):
             await adopt(node)
 
+    async def test_a_change_that_cannot_be_made_changes_nothing(self, tmp_path):
+        """
+        The file of secrets, which handshakes of the new identity would write, is gone with its directory.
+        """
+        directory = tmp_path / "keys"
+        directory.mkdir()
+        async with quiet_node(keylog_path=directory / "log") as node, quiet_node() as other:
+            before = (node.peer_id, node.contact)
+            (directory / "log").unlink()
+            directory.rmdir()
+            with pytest.raises(UnavailableError):
+                await adopt(node)
+            assert (node.peer_id, node.contact) == before
+            await other.connect(node.contact)
+            assert await other.ping(node.peer_id) < 1
+
     async def test_a_change_just_before_the_end(self):
         """
         What was to happen a moment later does not.
@@ -318,6 +334,34 @@ class TestDht:
             assert len(machine.table) >= 4
             nearest = machine.table.closest(machine.parts.key, 20)
             assert nearest == sorted(nearest, key=lambda peer: peer.key ^ machine.parts.key)
+
+    @pytest.mark.slow
+    async def test_a_session_with_a_stranger_ends_when_nothing_runs_on_it(self):
+        """
+        Though another one has taken its place: a call that runs for long gets its answer first.
+        """
+        async with network(3) as made:
+            a, stranger, _ = made
+            release = asyncio.Event()
+
+            @a.handler("slow")
+            async def _slow(_peer, data):
+                await release.wait()
+                return data
+
+            await link(stranger, a)
+            session = stranger.connection(a.peer_id)
+            call = asyncio.create_task(stranger.call(a.peer_id, "slow", b"kept", timeout=60))
+            await eventually(lambda: a._rpc.handlers_at_work)
+            former = await adopt(a)
+            await eventually(lambda: a.peer_id in stranger._connected, 10)
+            await asyncio.sleep(RETIRE_GRACE_S + 1)
+            assert stranger.connection(former) is session
+            assert not call.done()
+            release.set()
+            assert await call == b"kept"
+            await eventually(lambda: session.close_reason is not None, 10)
+            assert await stranger.ping(a.peer_id) < 1
 
     async def test_those_who_have_the_proof_are_not_dialled_anew(self, monkeypatch):
         """
