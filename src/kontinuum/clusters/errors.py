@@ -8,6 +8,7 @@ from kontinuum.base.errors import MisuseError, PeerError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 
 class NoClusterError(MisuseError):
@@ -55,3 +56,35 @@ class TooManyTrustedError(MisuseError):
 
 class LineageError(PeerError):
     """A proof does not show that an old key and a new one are of one place."""
+
+
+class NewerStoreError(MisuseError):
+    """A file of a newer version: use a newer Kontinuum. Nothing was changed.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} was written by a newer version; use a newer Kontinuum")
+        self.path = path
+
+
+class DamagedStoreError(MisuseError):
+    """What a node keeps of its cluster cannot be used; the message says what to do. Nothing was changed."""
+
+
+class NoKeyError(MisuseError):
+    """A secret that this would take is not on this machine; the message says where it may be."""
+
+
+class AlreadyInClusterError(MisuseError):
+    """This node belongs to a cluster already; the message says what can be done instead."""
+
+
+class HandoverError(PeerError):
+    """A file that is no handover, or none that can be used; the message says what to do."""
+
+
+class TruncatedHandoverError(HandoverError):
+    """A handover that is cut off."""
