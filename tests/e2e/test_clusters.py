@@ -1,0 +1,186 @@
+"""
+Nodes of clusters, for real: names that outlive keys, sessions that go over or are cut, trust that spreads.
+"""
+
+import asyncio
+
+import pytest
+
+from helpers.clusters import Household, household, now
+from helpers.nodes import eventually, happens, quiet_node, seconds
+from kontinuum import Node
+from kontinuum.base.errors import KontinuumError
+from kontinuum.keys.bodies import Reason, Scope
+from kontinuum.keys.errors import StaleOrderError
+from kontinuum.keys.orders import Order
+from kontinuum.node.cluster_events import SessionCut
+from kontinuum.node.errors import ClusterOffError, KeyOutOfUseError
+from kontinuum.node.events import PeerRenamed
+
+
+def answers(node: Node, text: bytes) -> None:
+    """Let a node answer calls of ``who`` with its own text."""
+    node.handler("test/who")(lambda _peer, _data: text)
+
+
+async def test_nodes_of_a_cluster_find_each_other_and_are_called_by_name(tmp_path):
+    """
+    By place, by label and by key; a name that nobody has is told so, and a stranger has no cluster.
+    """
+    async with household(tmp_path, "server", "laptop", "phone") as (_home, (server, laptop, phone)):
+        answers(phone, b"phone")
+
+        assert await server.call("/2", "test/who") == b"phone"
+        assert await laptop.call("home:phone", "test/who") == b"phone"
+        assert await laptop.call(phone.peer_id, "test/who") == b"phone"
+        member = server.clusters.who(phone.peer_id)
+        assert member is not None
+        assert (member.text, member.label, member.own) == ("/2", "phone", True)
+        with pytest.raises(KontinuumError, match="/7"):
+            await server.call("/7", "test/who")
+        async with quiet_node() as stranger:
+            await stranger.connect(server.contact)
+            assert server.clusters.who(stranger.peer_id) is None
+            with pytest.raises(ClusterOffError):
+                stranger.clusters  # noqa: B018 -- it raises
+
+
+async def test_a_rekey_keeps_sessions_names_and_old_keys(tmp_path):
+    """
+    A call in flight ends well, both sides keep the connection, and name and old key lead to the new one.
+    """
+    async with household(tmp_path, "server", "laptop") as (_home, (server, laptop)):
+        answers(laptop, b"laptop")
+        going, go = asyncio.Event(), asyncio.Event()
+
+        @laptop.handler("test/slow")
+        async def slow(_peer, _data):
+            going.set()
+            await go.wait()
+            return b"done"
+
+        old, connection = laptop.peer_id, server.connection(laptop.peer_id)
+        call = asyncio.create_task(server.call("/1", "test/slow"))
+        await going.wait()
+        watcher = server.events()
+
+        rekeyed = laptop.clusters.home.rekey(now())
+        new = await laptop.clusters.rekeyed([rekeyed.statement], rekeyed.secret)
+
+        renamed = await happens(watcher, PeerRenamed)
+        assert (renamed.former, renamed.peer_id) == (old, new)
+        assert laptop.peer_id == new != old
+        assert server.connection(new) is connection
+        go.set()
+        assert await call == b"done"
+        for name in ("/1", "home:laptop", old, new, str(old)):
+            assert await server.call(name, "test/who") == b"laptop"
+        assert server.clusters.who(old) is None
+
+
+async def test_a_revoked_key_is_cut_off_and_its_later_words_are_refused(tmp_path):
+    """
+    Its sessions end at once, it gets no new one, its rekeying counts for nobody, and its name says why.
+    """
+    async with household(tmp_path, "server", "laptop", "phone") as (home, (server, laptop, phone)):
+        stolen = phone.peer_id
+        watchers = [server.events(), laptop.events()]
+        revocation = home.pen.revoke(home.path("phone"), Scope.BRANCH, now(), reason=Reason.STOLEN)
+        began = seconds()
+
+        server.clusters.say(home.chain.cluster, [revocation])
+
+        for watcher in watchers:
+            assert (await happens(watcher, SessionCut)).peer_id == stolen
+        assert seconds() - began < 2.0
+        assert await eventually(lambda: not phone.peers() or not any(p.connected for p in phone.peers()))
+        with pytest.raises(KontinuumError):
+            await phone.call(server.contact, "test/who", timeout=1)
+        rekeyed = phone.clusters.home.rekey(now())  # The thief has the branch as well.
+        with pytest.raises(KeyOutOfUseError):
+            await server.call(stolen, "test/who")
+        server.clusters.say(home.chain.cluster, [rekeyed.statement])
+        with pytest.raises(KontinuumError):
+            await server.call(rekeyed.secret.signing().peer_id, "test/who", timeout=2)
+
+
+async def test_an_order_is_obeyed_without_a_person_where_the_branch_needs_none(tmp_path):
+    """
+    The parent orders through another node; the child has a new key, and the order cannot be played again.
+    """
+    async with household(tmp_path, "server", "laptop") as (home, (server, laptop)):
+        old = laptop.peer_id
+        order = Order.issue(home.chain, home.root, home.path("laptop"), sequence=1, at=now())
+        watcher = server.events()
+
+        server.clusters.order(order)
+
+        assert (await happens(watcher, PeerRenamed)).former == old
+        new = laptop.peer_id
+        assert new != old
+        with pytest.raises(StaleOrderError):
+            server.clusters.order(order)
+        assert laptop.peer_id == new
+
+
+async def test_clusters_that_trust_each_other_recognise_all_of_each_others_nodes(tmp_path):
+    """
+    Trust is said at one node of each side; every node of either side knows every node of the other.
+    """
+    async with (
+        household(tmp_path / "a", "one", "two") as (ours, (one, two)),
+        household(tmp_path / "b", "uno", "due") as (theirs, (uno, due)),
+    ):
+        answers(due, b"due")
+        one.clusters.trust(theirs.chain.genesis, list(theirs.chain), "bob", "given")
+        uno.clusters.trust(ours.chain.genesis, list(ours.chain), "alice", "given")
+        await one.connect(uno.contact)
+        await two.connect(due.contact)
+
+        await eventually(lambda: two.clusters.who(due.peer_id) is not None)
+        await eventually(lambda: due.clusters.who(two.peer_id) is not None)
+        assert await two.call("bob:/1", "test/who") == b"due"
+        assert await two.call("bob:due", "test/who") == b"due"
+        rekeyed = due.clusters.home.rekey(now())
+        watcher = two.events()
+        await due.clusters.rekeyed([rekeyed.statement], rekeyed.secret)
+        await happens(watcher, PeerRenamed)
+        assert await two.call("bob:/1", "test/who") == b"due"
+
+        one.clusters.untrust("bob")
+        await eventually(lambda: two.clusters.who(due.peer_id) is None)
+
+
+async def test_what_was_said_is_there_after_a_restart(tmp_path):
+    """
+    The new epoch, the other nodes' statements and trust are read from the disk again.
+    """
+    async with household(tmp_path, "server", "laptop") as (home, (server, laptop)):
+        rekeyed = laptop.clusters.home.rekey(now())
+        new = await laptop.clusters.rekeyed([rekeyed.statement], rekeyed.secret)
+        other = Household(tmp_path / "other")
+        laptop.clusters.trust(other.chain.genesis, [], "friend", "given")
+        await eventually(lambda: server.clusters.book.trusted() != ())
+        await eventually(lambda: server.clusters.who(new) is not None)
+    for label in ("server", "laptop"):
+        async with home.node(label) as again:
+            assert [each.name for each in again.clusters.book.trusted()] == ["friend"]
+            if label == "laptop":
+                assert again.peer_id == new
+            else:
+                assert again.clusters.book.resolve("/1") == new
+
+
+async def test_the_vault_opens_through_a_rekey_and_is_copied_among_the_nodes_only(tmp_path):
+    """
+    What was put before opens after; the other node has a copy, a stranger gets none.
+    """
+    async with household(tmp_path, "server", "laptop") as (_home, (server, laptop)):
+        stored = await laptop.vault.put(b"letter", name="letter")
+        rekeyed = laptop.clusters.home.rekey(now())
+        await laptop.clusters.rekeyed([rekeyed.statement], rekeyed.secret)
+        assert await laptop.vault.get("letter") == b"letter"
+        await eventually(lambda: server.clusters.who(laptop.peer_id) is not None)
+        synced = await server.clusters.vault_sync.sync("/1")
+        assert len(synced.pulled.objects) >= 1
+        assert stored.size_bytes > 0
