@@ -195,7 +195,7 @@ class Scripted:
         return sum(isinstance(event, kind) for event in self.events)
 
 
-@dataclass
+@dataclass(eq=False)
 class Link:
     """A connection: each end's node and number."""
 

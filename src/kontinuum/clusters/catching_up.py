@@ -45,7 +45,7 @@ REPEAT_S = 30.0
 """Seconds until the same difference is looked into again. Our choice: two full chains may differ for good."""
 
 ASK_S = 1.0
-"""Seconds between two questions for what a pushed statement builds on, for each session. Our choice."""
+"""Seconds between two questions for the same to one peer, unless he has answered. Our choice."""
 
 PUSH_BYTES_MAX = 64 * 1024
 """Bytes of news that are pushed; of more, peers are sent a summary, and ask. Our choice: some 200 statements,
@@ -127,7 +127,7 @@ class CatchingUp:
         session.compared, session.compared_at = compared, now
         if message.chains != chains:
             for cluster in self._parts.shared(session):
-                self._ask(session, cluster)
+                self._ask(session, cluster, now)
         if message.sayings != sayings and session.is_fellow:
             self._say(session)
 
@@ -149,9 +149,10 @@ class CatchingUp:
 
     # --- questions and answers ---
 
-    def _ask(self, session: Session, cluster: ClusterId, *, is_answer: bool = False) -> None:
+    def _ask(self, session: Session, cluster: ClusterId, now: float, *, is_answer: bool = False) -> None:
         chain = self._parts.book.chain(cluster)
         if chain is not None:
+            session.asked_at[cluster] = now
             self._parts.send(session, Heads(cluster, chain.heads(), is_answer))
 
     def on_heads(self, session: Session, message: Heads, now: float) -> None:
@@ -168,7 +169,12 @@ class CatchingUp:
             self._parts.send(session, Statements(message.cluster, bundle))
             break  # With it the peer has new heads, and asks again.
         if not message.is_answer and any(head not in chain for head in message.heads):
-            self._ask(session, message.cluster, is_answer=True)
+            self._ask_once(session, message.cluster, now, is_answer=True)
+
+    def _ask_once(self, session: Session, cluster: ClusterId, now: float, *, is_answer: bool = False) -> None:
+        """Ask, unless an answer is on its way."""
+        if now >= session.asked_at.get(cluster, float("-inf")) + ASK_S:
+            self._ask(session, cluster, now, is_answer=is_answer)
 
     def on_statements(self, session: Session, message: Statements, now: float) -> None:
         """A peer shows statements of a chain."""
@@ -191,10 +197,9 @@ class CatchingUp:
         if cheat is not None:
             self._parts.cut(session, CloseCode.NONE, f"statements that no node passes on: {cheat}")
         elif session.member is not None and added and _is_cut_off(statements, message.bundle):
-            self._ask(session, cluster)
-        elif session.member is not None and missing and now >= session.asked_at + ASK_S:
-            session.asked_at = now
-            self._ask(session, cluster)
+            self._ask(session, cluster, now)
+        elif session.member is not None and missing:
+            self._ask_once(session, cluster, now)
 
     def merge(
         self, cluster: ClusterId, statements: Sequence[Statement]

@@ -208,6 +208,7 @@ class ClusterMachine:
             return
         session.claimed = None
         session.compared = ()
+        session.asked_at.clear()
         self._parts.deadlines.unset(session.connection, Timer.REOPEN)
         self._parts.deadlines.set(session.connection, Timer.HELLO, now + HELLO_DEADLINE_S)
         if session.outbound:

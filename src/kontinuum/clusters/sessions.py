@@ -90,8 +90,8 @@ class Session:
     """The digests, ours and the peer's, after which everything was exchanged last."""
 
     compared_at: float = 0.0
-    asked_at: float = float("-inf")
-    """When it was asked for what a statement of its builds on."""
+    asked_at: dict[ClusterId, float] = field(default_factory=dict)
+    """When it was asked last for what we lack of a chain that both share."""
 
     known_as: Member | None = None
     """Who our node was told that the peer is."""
