@@ -26,6 +26,7 @@ from kontinuum.cli.commands import (
     dht,
     doctor,
     keys,
+    meet,
     node,
     peers,
     ping,
@@ -61,6 +62,7 @@ app.command("send")(send.send)
 app.command("receive")(receive.receive)
 app.add_typer(vault.app, name="vault")
 app.add_typer(keys.app, name="keys")
+app.add_typer(meet.app, name="meet")
 app.command("seal")(sealed.seal)
 app.command("open")(sealed.open_)
 app.add_typer(contact.app, name="contact")

@@ -118,7 +118,7 @@ class Met:
         """
         genesis = Genesis.decode(said.genesis)
         chain = Chain(genesis)
-        if known is not None and known.genesis == genesis:
+        if known is not None and known.cluster == genesis.cluster:
             chain.merge(known)
         statements = decode_bundle(said.bundle)
         merged = chain.merge(statements)
