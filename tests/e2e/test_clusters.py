@@ -16,6 +16,7 @@ from kontinuum.keys.orders import Order
 from kontinuum.node.cluster_events import SessionCut
 from kontinuum.node.errors import ClusterOffError, KeyOutOfUseError
 from kontinuum.node.events import PeerRenamed
+from kontinuum.node.pointers import LINEAGE
 
 
 def answers(node: Node, text: bytes) -> None:
@@ -184,3 +185,35 @@ async def test_the_vault_opens_through_a_rekey_and_is_copied_among_the_nodes_onl
         synced = await server.clusters.vault_sync.sync("/1")
         assert len(synced.pulled.objects) >= 1
         assert stored.size_bytes > 0
+
+
+async def test_a_stranger_who_knew_the_old_key_follows_the_pointer_and_checks_it(tmp_path):
+    """
+    Through the DHT, without the chain: the old key leads to the new one; a pointer of a thief leads nowhere.
+    """
+    quiet = {"dht": "server"}
+    async with household(tmp_path, "server", "laptop", **quiet) as (_home, (server, laptop)):
+        answers(laptop, b"laptop")
+        seed = server.contact.to_text()
+        async with quiet_node(dht="server", bootstrap=(seed,)) as stranger:
+            old = laptop.peer_id
+            assert await stranger.call(laptop.contact, "test/who") == b"laptop"
+            await stranger.disconnect(old)
+            rekeyed = laptop.clusters.home.rekey(now())
+            new = await laptop.clusters.rekeyed([rekeyed.statement], rekeyed.secret)
+            await laptop.clusters.leave_pointers()
+
+            assert await stranger.call(old, "test/who", timeout=20) == b"laptop"
+            assert stranger.connection(new) is not None
+            assert await stranger.call(old, "test/who") == b"laptop"
+
+            thief = quiet_node(dht="server", bootstrap=(seed,))
+            async with thief:
+                answers(thief, b"thief")
+                shown = await stranger.call(new, LINEAGE, bytes(old))
+                thief.handler(LINEAGE)(lambda _peer, _data: shown)
+                await laptop.clusters.pointers.leave(laptop.clusters.home.epochs[1].signing(), thief.peer_id)
+                async with quiet_node(dht="server", bootstrap=(seed,)) as newcomer:
+                    await newcomer.connect(server.contact)
+                    with pytest.raises(KontinuumError):
+                        await newcomer.call(old, "test/who", timeout=10)

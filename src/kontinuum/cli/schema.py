@@ -79,6 +79,7 @@ RESULTS: dict[str, tuple[str, ...]] = {
     "vault list": ("objects", "bytes"),
     "vault delete": ("deleted",),
     "vault check": ("ok", "objects", "damaged"),
+    "vault sync": ("ok", "synced"),
     "vault key": ("recipient", "exported"),
     "keys new-root": ("file", "root", "words", "protected"),
     "keys show": ("file", "kind", "public", "protected", "version", "previous"),

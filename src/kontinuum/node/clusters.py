@@ -105,7 +105,8 @@ class NodeClusters:
         self._clock = clock
         self._rpc = rpc
         self._neighbours = neighbours
-        self._pointers = pointers
+        self.pointers = pointers
+        """Where this node went, for strangers who know an earlier key."""
         self._adopt = adopt
         self._rekeying = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -177,7 +178,7 @@ class NodeClusters:
         """Say at our earlier keys where we are; to be called when the network was joined."""
         current, *earlier = self.home.epochs
         for epoch in earlier[:POINTERS_MAX]:
-            await self._pointers.leave(epoch.signing(), current.signing().peer_id)
+            await self.pointers.leave(epoch.signing(), current.signing().peer_id)
 
     # --- who is who ---
 
@@ -310,13 +311,26 @@ class NodeClusters:
             await self._adopt(new)
             self.home.move_to(secret)
             self.service.feed(ev.Moved(tuple(statements), new, old.peer_id))
-            for member in self.connected_fellows():
-                self._neighbours.proved(self._neighbours.links.current[member.key])
+            for key, connection in list(self._neighbours.links.current.items()):
+                if self.who(key) is not None:
+                    self._neighbours.proved(connection)
             _log.info("this node has a new key", key=new.peer_id.short, before=old.peer_id.short)
             self._spawn(self.leave_pointers(), "pointers")
+            self._spawn(self._reseal(), "vault")
             return new.peer_id
 
     # --- inside ---
+
+    async def _reseal(self) -> None:
+        """Seal the vault to the key of now. What a crash leaves opens with the earlier keys, which stay."""
+        try:
+            resealed = await self._node.vault.rekey(self.home.keyring())
+        except KontinuumError as error:
+            _log.warning("the vault is sealed to an earlier key still", reason=str(error))
+            return
+        if resealed.sealed or resealed.left:
+            sealed, left = len(resealed.sealed), len(resealed.left)
+            _log.info("the vault is sealed to the new key", sealed=sealed, left=left)
 
     def _wanted_fellows(self) -> list[PeerId]:
         """Which nodes of our cluster we keep connected: those that follow us in order, round the circle."""

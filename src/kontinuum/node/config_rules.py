@@ -42,6 +42,7 @@ ROOMS = (
     "gossip",
     "libp2p",
     "vault",
+    "clusters",
     "node",
     "sim",
     "cli",

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from kontinuum.base.errors import KontinuumError
 from kontinuum.base.log import RoomLogger
-from kontinuum.clusters.lineage import verify_lineage
 from kontinuum.dht.records.signed_record import SignedRecord, signed_key
 from kontinuum.identity import PeerId
 from kontinuum.wire import cbor
@@ -133,6 +132,8 @@ class Pointers:
     async def _follow(self, old: PeerId) -> Connection | None:
         if self.dht is None:
             return None
+        from kontinuum.clusters.lineage import verify_lineage  # Few nodes ever follow anybody.
+
         new = old
         try:
             for _ in range(HOPS_MAX):

@@ -206,6 +206,41 @@ def key(
     state.output.result(result, recipient)
 
 
+@app.command("sync")
+def sync(
+    nodes: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NODE...]", help="Nodes of the cluster: /1, a label, a key. Default: all."),
+    ] = None,
+    pull_only: Annotated[bool, typer.Option("--pull-only", help="Take copies, give none.")] = False,
+    directory: DirOption = None,
+    _json: JsonOption = False,
+) -> None:
+    """Make this vault and those of the cluster's other nodes alike; the node runs. Nothing is deleted."""
+    from kontinuum.cli.output import columns, size_text
+    from kontinuum.cli.session import run, running_node
+
+    async def ask() -> dict[str, Any]:
+        async with running_node(directory) as session:
+            given = {"peers": list(nodes)} if nodes else {}
+            return await session.ask("vault.sync", {**given, "push": not pull_only})
+
+    synced = run(ask())["synced"]
+    rows = [
+        [
+            each["peer"],
+            f"{each['pulled']} objects, {size_text(each['pulled_bytes'])} came" if each["ok"] else "failed",
+            f"{size_text(each['pushed_bytes'])} went" if each["ok"] else each["message"],
+        ]
+        for each in synced
+    ]
+    ok = all(each["ok"] and not each["missed"] for each in synced)
+    text = columns(rows, ["node", "from there", "to there"]) if rows else "no node of the cluster is connected"
+    state.output.result({"ok": ok, "synced": synced}, text)
+    if not ok:
+        raise typer.Exit(Exit.UNAVAILABLE)
+
+
 def _verify_readable(file: Path) -> None:
     """Tell of a missing file before anything is sealed."""
     from kontinuum.base.errors import FileUnavailableError, NotAFileError
