@@ -294,7 +294,7 @@ class ClusterNet:
         keys = (dialler.peer_id, other.peer_id)
         link.free_at[0] = self.now + self.rtt_s * 1.5  # Nothing comes before the connection.
         for side in (0, 1):
-            opened = ev.Opened(link.numbers[side], keys[1 - side], side == 0, link.exporter)
+            opened = ev.Opened(link.numbers[side], keys[1 - side], keys[side], side == 0, link.exporter)
             self.after(
                 self.rtt_s * (1 + side / 2), lambda side=side, opened=opened: self._open(link, side, opened)
             )

@@ -37,6 +37,9 @@ class Opened:
     peer: PeerId
     """The key that the peer has shown."""
 
+    local: PeerId
+    """The key that we have shown; an earlier one if the handshake began before we moved on."""
+
     outbound: bool
     """We dialled; then we open the stream."""
 

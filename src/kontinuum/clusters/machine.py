@@ -249,7 +249,7 @@ class ClusterMachine:
             parts.bar(session, "malformed")
             return
         if session.stream is Stream.OPEN:
-            self._on_hello(session, message, now)
+            self._on_hello(session, message)
         elif isinstance(message, msg.Hello):
             parts.bar(session, "hello_again")
         elif not isinstance(message, msg.Unknown):
@@ -261,7 +261,7 @@ class ClusterMachine:
             tag = hello_tag(session.exporter, cluster, dialler=session.outbound)
             self._parts.send(session, msg.Hello(VERSION, tag))
 
-    def _on_hello(self, session: Session, message: msg.Message, now: float) -> None:
+    def _on_hello(self, session: Session, message: msg.Message) -> None:
         if not isinstance(message, msg.Hello):
             self._parts.bar(session, "no_hello")
             return
@@ -273,7 +273,7 @@ class ClusterMachine:
             self._say_hello(session)
         session.stream, session.failures = Stream.MET, 0
         self._recognition.introduce_ourselves(session)
-        self._moving.met(session, now)
+        self._moving.met(session)
         match session.judged.judgement:
             case Judgement.MEMBER:
                 self._greet(session)
@@ -395,7 +395,7 @@ class ClusterMachine:
         elif session is not None:
             self._parts.send(session, msg.Parcel(event.place, event.data))
 
-    def _on_moved(self, event: ev.Moved, now: float) -> None:
+    def _on_moved(self, event: ev.Moved, _now: float) -> None:
         cluster = self.book.cluster
         if cluster is None:
             return
@@ -407,7 +407,7 @@ class ClusterMachine:
             return
         self._parts.local = event.signer.peer_id
         self._tell(cluster, event.statements, added)
-        self._moving.moved(event.signer, event.old, now)
+        self._moving.moved(event.signer)
 
     def _effects(self) -> list[ev.Effect]:
         effects, self._parts.out = self._parts.out, []

@@ -20,11 +20,7 @@ from kontinuum.transport.errors import CloseCode
 if TYPE_CHECKING:
     from kontinuum.clusters.recognition import Recognition
     from kontinuum.clusters.sessions import Parts, Session
-    from kontinuum.identity import KeyPair, PeerId
-
-OVERLAP_S = 10.0
-"""Seconds after a move in which a new connection may still have shown the old key: it began before. Our
-choice; the longest handshake."""
+    from kontinuum.identity import KeyPair
 
 
 class Moving:
@@ -39,24 +35,17 @@ class Moving:
         self._parts = parts
         self._recognition = recognition
         self._signer: KeyPair | None = None
-        self._former: PeerId | None = None
-        self._overlap_until = float("-inf")
 
-    def moved(self, signer: KeyPair, old: PeerId, now: float) -> None:
+    def moved(self, signer: KeyPair) -> None:
         """Our node has another key: prove it on every session. What declares it was sent before."""
-        self._signer, self._former, self._overlap_until = signer, old, now + OVERLAP_S
-        self._parts.local = signer.peer_id
+        self._signer, self._parts.local = signer, signer.peer_id
         for session in self._parts.sessions.values():
-            self.met(session, now)
+            self.met(session)
 
-    def met(self, session: Session, now: float) -> None:
-        """If the peer may know us by an older key, prove the newer one."""
-        if self._signer is None or not session.met:
-            return
+    def met(self, session: Session) -> None:
+        """If the peer knows us by an older key, prove the newer one."""
         old, new = session.own_key, self._parts.local
-        if old == new and self._former is not None and now < self._overlap_until:
-            old = self._former
-        if old != new:
+        if session.met and self._signer is not None and old != new:
             signature = self._signer.sign(REAUTH_PURPOSE, reauth_bytes(session.exporter, old, new))
             self._parts.send(session, Reauth(old, new, signature))
             session.own_key = new

@@ -61,7 +61,7 @@ class Recognition:
             peer=event.peer,
             outbound=event.outbound,
             exporter=event.exporter,
-            own_key=parts.local,
+            own_key=event.local,
             judged=judged,
             budget=Budget(STRANGER_BYTES_MAX, STRANGER_BYTES_PER_S, now),
         )

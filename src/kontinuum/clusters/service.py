@@ -178,7 +178,9 @@ class ClusterService:
             return False  # It is gone already.
         session = _Session(self, connection, next(self._numbers))
         self._sessions[session.number] = self._by_connection[connection] = session
-        self.take(ev.Opened(session.number, connection.peer_id, connection.outbound, exporter))
+        self.take(
+            ev.Opened(session.number, connection.peer_id, connection.local_id, connection.outbound, exporter)
+        )
         return not connection.is_closing
 
     def closed(self, connection: Connection) -> None:
