@@ -88,3 +88,7 @@ class HandoverError(PeerError):
 
 class TruncatedHandoverError(HandoverError):
     """A handover that is cut off."""
+
+
+class WrongParentError(MisuseError):
+    """A secret that cannot speak about what was asked for; the message says why. Nothing was changed."""

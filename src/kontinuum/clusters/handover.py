@@ -13,7 +13,7 @@ Bounds:   HANDOVER_BYTES_MAX, HANDOVER_CONTACTS_MAX, the bounds of chains and of
 Trust:    any bytes give a Handover or a HandoverError. Its chain is verified, and its secrets must be those
           that the chain names.
 Secrets:  what is sealed is opened into types that do not show it; no error holds content.
-Pure:     no I/O or clock; sealing takes an Entropy.
+Not pure: :func:`take_over` changes the node's files. All else does no I/O; sealing takes an Entropy.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from kontinuum.clusters.errors import HandoverError, TruncatedHandoverError
 from kontinuum.clusters.trust import TrustEntry, decode_entries, encode_entries
 from kontinuum.identity import Contact, Secret
 from kontinuum.identity.errors import PassphraseNeededError, WrongPassphraseError
-from kontinuum.keys.bundles import bundles, load_chain
+from kontinuum.keys.bundles import bundles, decode_bundle, load_chain
 from kontinuum.keys.fields import Fields
 from kontinuum.keys.keystore import ByPassphrase, Unprotected
 from kontinuum.keys.secret_forms import (
@@ -40,12 +40,15 @@ from kontinuum.wire.errors import MalformedError
 from kontinuum.wire.limits import CONTACT_TEXT_CHARS_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from kontinuum.base.entropy import Entropy
+    from kontinuum.clusters.book import Book
+    from kontinuum.clusters.store import ClusterStore
     from kontinuum.keys.chain import Chain
     from kontinuum.keys.derivation import BranchSecret, EpochSecret
     from kontinuum.keys.envelope import AgeKey, AgeRecipient
+    from kontinuum.keys.statements import Statement
 
 HANDOVER_BYTES_MAX = 32 * 1024 * 1024
 """Bytes of a file. Our choice: a chain that is full has some 13 MB. Longer: HandoverError before decoding."""
@@ -60,7 +63,7 @@ MAGIC = b"kontinuum handover\n"
 """How every version begins; a person who looks into the file can read it."""
 
 _OPEN, _SEALED = range(2)
-_GENESIS, _BUNDLES, _BRANCH, _EPOCH, _TRUST, _CONTACTS = range(6)
+_GENESIS, _BUNDLES, _BRANCH, _EPOCH, _TRUST, _CONTACTS, _SUCCESSION = range(7)
 """Keys of the map."""
 
 _HEAD_BYTES = len(MAGIC) + 2
@@ -93,6 +96,9 @@ class Handover:
     contacts: tuple[str, ...] = field(default=())
     """Whom to connect to first: contacts in their text form. They may be old."""
 
+    succession: tuple[Statement, ...] = ()
+    """If the cluster has another root now: the old root's last word, and what it builds on."""
+
     def __post_init__(self) -> None:
         registers = self.chain.registers
         born = any(birth.key == self.branch.public for birth in registers.births_at(self.branch.path))
@@ -110,6 +116,7 @@ class Handover:
             _EPOCH: encode_epoch_secret(self.epoch),
             _TRUST: list(encode_entries(self.trust)),
             _CONTACTS: list(self.contacts[:HANDOVER_CONTACTS_MAX]),
+            _SUCCESSION: list(bundles(self.succession)),
         }
         return Secret(cbor.encode(fields))
 
@@ -124,17 +131,19 @@ class Handover:
             fields = Fields(
                 cbor.decode(data, bytes_max=HANDOVER_BYTES_MAX, items_max=_ITEMS_MAX), "a handover"
             )
-            fields.only(*range(_CONTACTS + 1))
+            fields.only(*range(_SUCCESSION + 1))
             genesis, branch, epoch = (_octets(fields.value(key)) for key in (_GENESIS, _BRANCH, _EPOCH))
             chain = load_chain(genesis, [_octets(item) for item in _items(fields, _BUNDLES)])
             entries = [entry for item in _items(fields, _TRUST) for entry in decode_entries(_octets(item))]
             contacts = [_contact(item) for item in _items(fields, _CONTACTS)]
+            said = [each for item in _items(fields, _SUCCESSION) for each in decode_bundle(_octets(item))]
             return cls(
                 chain,
                 decode_branch_secret(branch),
                 decode_epoch_secret(epoch),
                 tuple(entries),
                 tuple(contacts),
+                tuple(said),
             )
         except HandoverError:
             raise
@@ -264,3 +273,55 @@ def _contact(value: cbor.CborValue) -> str:
     except PeerError:
         raise MalformedError("a contact of a handover cannot be read") from None
     return value
+
+
+def take_over(
+    store: ClusterStore,
+    book: Book,
+    epochs: Sequence[EpochSecret],
+    data: bytes,
+    ask: Callable[[], str] | None = None,
+    *,
+    entropy: Entropy | None = None,
+) -> Handover:
+    """Take what a parent sealed to this node: the keys of its place under the root that follows ours.
+
+    Args:
+        store: The node's files; they are changed last, all or nothing.
+        book: What it knows.
+        epochs: Its secrets.
+        data: What came.
+        ask: Gives the passphrase of the node's keys; it protects the new ones, if they have one.
+        entropy: For salts.
+
+    Raises:
+        HandoverError: It is none, or not for this node's place.
+        WrongClusterError, ForkedSuccessionError: Our root did not leave for that one.
+        PassphraseNeededError: It is sealed to somebody else.
+        FileUnavailableError: The disk is full or read-only. Nothing happened.
+    """
+    from kontinuum.base.entropy import SystemEntropy
+    from kontinuum.clusters.new_root import follow_root
+    from kontinuum.clusters.store import Keys
+    from kontinuum.clusters.trust import TrustList
+    from kontinuum.keys.envelope import X25519Key
+    from kontinuum.keys.keystore import load_store
+
+    if book.own is None or book.path is None:
+        raise HandoverError("this node belongs to no cluster that could have another root")
+    keys = [X25519Key(epoch.encryption().expose()) for epoch in epochs]
+    handover = open_handover(data, keys=keys)
+    if handover.branch.path.place != book.path.place:
+        raise HandoverError(f"a handover for {handover.branch.path.place}, not for {book.path.place}")
+    added = follow_root(book.own, handover.succession, handover.chain)
+    protected = load_store(store.keys.epoch_file(epochs[0].epoch)).protected
+    protection = ByPassphrase(ask()) if protected and ask is not None else Unprotected()
+    store.append(book.own.cluster, added)
+    store.begin(
+        handover.chain,
+        handover.branch.path,
+        Keys(handover.epoch, protection, handover.branch, protection),
+        TrustList(handover.trust),
+        entropy=entropy or SystemEntropy(),
+    )
+    return handover
