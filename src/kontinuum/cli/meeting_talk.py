@@ -7,6 +7,7 @@ Trust:    names and labels come from the other side: they are shown escaped and 
 from __future__ import annotations
 
 import sys
+import termios
 from typing import TYPE_CHECKING, Any
 
 from kontinuum.cli import state
@@ -67,6 +68,8 @@ class Decision:
         if self._words_from is None:
             sys.stderr.write("Does the other side read the same words, and do you trust it? [y/N] ")
             sys.stderr.flush()
+            # What was typed or pasted before the question is no answer to it.
+            termios.tcflush(sys.stdin, termios.TCIFLUSH)
             return sys.stdin.readline().strip().lower() in {"y", "yes"}
         if _plain(_read(self._words_from)) != _plain(words):
             raise CliError(

@@ -11,12 +11,11 @@ Trust:    whoever comes and whoever answers is judged by ``kontinuum.clusters.me
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kontinuum.base.entropy import SystemEntropy
-from kontinuum.base.errors import KontinuumError, MisuseError, PeerError, UnavailableError
+from kontinuum.base.errors import KontinuumError, MisuseError, UnavailableError
 from kontinuum.base.log import RoomLogger
 from kontinuum.clusters.meeting.errors import InvitationOpenError, NoInvitationError
 from kontinuum.clusters.meeting.introductions import Ourselves
@@ -39,6 +38,10 @@ if TYPE_CHECKING:
 JOIN_S = 30.0
 """Seconds for finding the other node, dialling it and its answer. Our choice: half of the minute that a
 meeting may take. Then: MeetingTimeoutError."""
+
+ELSEWHERE_AFTER_S = 1.0
+"""Seconds for which the addresses of a code are tried alone; then also what else is known of where its node
+is. Our choice: a living address answers sooner."""
 
 REQUEST_S = 10.0
 """Seconds that a guest's message may take once its stream is open. Our choice. Then the stream is reset."""
@@ -216,29 +219,29 @@ class NodeMeeting:
         return self._pending
 
     async def _reach(self, code: MeetCode) -> Connection:
-        """A connection to the node that showed the code: at its addresses, else wherever we find its key."""
+        """A connection to the node that showed the code: at its addresses, or wherever we find its key."""
         node = self._node
         if (connection := node.connection(code.key)) is not None:
             return connection
-        dials = [
-            asyncio.create_task(node.connect(code.key, address=(address.host, address.port)))
-            for address in code.addresses
-        ]
+        ways = [node.connect(code.key, address=(each.host, each.port)) for each in code.addresses]
+        dials = [asyncio.create_task(way) for way in (*ways, self._elsewhere(code))]
         try:
-            for dial in asyncio.as_completed(dials):
-                with contextlib.suppress(UnavailableError, PeerError):
-                    await dial
-                    break
-            else:
-                await node.connect(code.key)
+            pending = set(dials)
+            while pending and node.connection(code.key) is None:
+                _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for each in dials:
                 each.cancel()
-            await asyncio.gather(*dials, return_exceptions=True)
-        connection = node.connection(code.key)
-        if connection is None:
-            raise MeetingTimeoutError("the connection to the other node ended at once")
+            outcomes = await asyncio.gather(*dials, return_exceptions=True)
+        if (connection := node.connection(code.key)) is None:
+            failures = (each for each in outcomes if isinstance(each, KontinuumError))
+            raise next(failures, MeetingTimeoutError("the connection to the other node ended at once"))
         return connection
+
+    async def _elsewhere(self, code: MeetCode) -> None:
+        """Dial the node where its contact, the local network or the DHT says that it is."""
+        await asyncio.sleep(ELSEWHERE_AFTER_S if code.addresses else 0)
+        await self._node.connect(code.key)
 
     async def _serve(self, stream: MessageStream) -> None:
         """Somebody wants to meet us."""
