@@ -66,7 +66,18 @@ class Home:
 class Node:
     """A machine, and what its shell and its disk would keep."""
 
-    def __init__(self, net, home: Home, branch: BranchSecret, epoch: EpochSecret, *, chain=None, trust=()):
+    def __init__(
+        self,
+        net,
+        home: Home,
+        branch: BranchSecret,
+        epoch: EpochSecret,
+        *,
+        chain=None,
+        trust=(),
+        obedience=None,
+        orders=(),
+    ):
         self.net, self.home, self.branch = net, home, branch
         self.key = epoch.signing()
         self.island = 0
@@ -76,9 +87,12 @@ class Node:
         """Everything but what is sent."""
         self.sent_bytes = 0
         self.book = Book(home.copy() if chain is None else chain, branch.path, TrustList(trust))
-        self.obedience = Obedience(branch.path)
         self.machine = ClusterMachine(
-            self.book, self.key.peer_id, rng=Rng(net.random.getrandbits(32)), obedience=self.obedience
+            self.book,
+            self.key.peer_id,
+            rng=Rng(net.random.getrandbits(32)),
+            obedience=Obedience(branch.path, obedience),
+            orders=orders,
         )
         self.topics = ()
         self.wakes_at = None
