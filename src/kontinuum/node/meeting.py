@@ -11,6 +11,7 @@ Trust:    whoever comes and whoever answers is judged by ``kontinuum.clusters.me
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from kontinuum.clusters.meeting.messages import PROTOCOL
 from kontinuum.clusters.meeting.words import EXPORTER_BYTES, EXPORTER_LABEL
 from kontinuum.keys.standing import Standing
 from kontinuum.node.errors import ClusterOffError
+from kontinuum.node.introductions import PING
 
 if TYPE_CHECKING:
     from kontinuum.clusters.book import Trusted
@@ -42,6 +44,9 @@ meeting may take. Then: MeetingTimeoutError."""
 ELSEWHERE_AFTER_S = 1.0
 """Seconds for which the addresses of a code are tried alone; then also what else is known of where its node
 is. Our choice: a living address answers sooner."""
+
+SILENCE_S = 3.0
+"""Seconds without an answer after which an older connection is made anew. Our choice: above round trips."""
 
 REQUEST_S = 10.0
 """Seconds that a guest's message may take once its stream is open. Our choice. Then the stream is reset."""
@@ -222,7 +227,10 @@ class NodeMeeting:
         """A connection to the node that showed the code: at its addresses, or wherever we find its key."""
         node = self._node
         if (connection := node.connection(code.key)) is not None:
-            return connection
+            with contextlib.suppress(KontinuumError):
+                await node.call(code.key, PING, timeout=SILENCE_S)
+                return connection
+            await node.disconnect(code.key)  # It is that of a process which is gone.
         ways = [node.connect(code.key, address=(each.host, each.port)) for each in code.addresses]
         dials = [asyncio.create_task(way) for way in (*ways, self._elsewhere(code))]
         try:
