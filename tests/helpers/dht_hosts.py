@@ -11,7 +11,7 @@ import os
 import socket
 from collections import deque
 
-from helpers.dht_processes import Process
+from helpers.dht_processes import PROGRAM, Process
 
 NAMESPACE = ("unshare", "--user", "--map-root-user", "--net")
 START_S = 20.0
@@ -29,6 +29,8 @@ class Wire:
     def __init__(self, delay_s):
         self.delay_s = delay_s
         self.carried = 0
+        self.apart = set()
+        """Addresses between which and all others nothing is carried; among themselves they are connected."""
         self._loop = asyncio.get_running_loop()
         self._tuns = {}
         self._under_way = deque()
@@ -52,8 +54,10 @@ class Wire:
         with contextlib.suppress(BlockingIOError):
             for _ in range(PACKETS_AT_ONCE):
                 packet = os.read(tun, PACKET_BYTES_MAX)
-                to = self._tuns.get(packet[16:20])  # The destination of an IPv4 packet.
-                if packet[0] >> 4 == 4 and to is not None:
+                source, destination = packet[12:16], packet[16:20]  # Of an IPv4 packet.
+                to = self._tuns.get(destination)
+                parted = (source in self.apart) != (destination in self.apart)
+                if packet[0] >> 4 == 4 and to is not None and not parted:
                     self._under_way.append((due, to, packet))
         if self._timer is None and self._under_way:
             self._timer = self._loop.call_at(self._under_way[0][0], self._give)
@@ -69,8 +73,14 @@ class Wire:
 
 
 @contextlib.asynccontextmanager
-async def hosts(count, *, delay_s):
+async def hosts(count, *, delay_s, program=PROGRAM, wires=None):
     """So many hosts; what one sends another takes ``delay_s`` to come. All are killed at the end.
+
+    Args:
+        count: How many; their addresses are 198.18.1.1, 198.18.2.1 and so on.
+        delay_s: One way.
+        program: What runs on each.
+        wires: A list that is given the wire between them, to be cut.
 
     Raises:
         Forbidden: It cannot be done here.
@@ -79,9 +89,11 @@ async def hosts(count, *, delay_s):
     async with contextlib.AsyncExitStack() as stack:
         wire = Wire(delay_s)
         stack.callback(wire.close)
+        if wires is not None:
+            wires.append(wire)
         made = []
         for number in range(1, count + 1):
-            process = Process()
+            process = Process(program)
             stack.push_async_callback(process.kill)
             address = f"198.18.{number}.1"
             wire.add(address, await _start(process, address))

@@ -15,17 +15,22 @@ ANSWER_BYTES_MAX = 2**24
 
 
 class Process:
-    """Nodes in a process of their own: ``await process.ask("open", 10, seed)``."""
+    """Nodes in a process of their own: ``await process.ask("open", 10, seed)``.
 
-    def __init__(self):
+    Args:
+        program: What runs there; it obeys commands like ``dht_program.py``.
+    """
+
+    def __init__(self, program=PROGRAM):
         self._process = None
+        self._program = program
 
     async def start(self, *arguments, before=(), **options):
         """Start it with ``arguments``; what is ``before`` them starts the program."""
         self._process = await asyncio.create_subprocess_exec(
             *before,
             sys.executable,
-            str(PROGRAM),
+            str(self._program),
             *arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
