@@ -27,6 +27,7 @@ from kontinuum.node.dht_operations import DhtOperations
 from kontinuum.node.errors import ControlError
 from kontinuum.node.files import NodeFiles
 from kontinuum.node.introductions import PING
+from kontinuum.node.meeting_operations import MeetingOperations
 from kontinuum.node.neighbours import LIBP2P_PATH
 from kontinuum.node.pubsub_operations import PubSubOperations
 from kontinuum.node.vault_operations import VaultOperations
@@ -105,6 +106,7 @@ class NodeOperations:
             **PubSubOperations(self._node).methods(),
             **ClusterOperations(self._node).methods(),
             **VaultOperations(self._node).methods(),
+            **MeetingOperations(self._node).methods(),
         }
         return {name: _with_family(method) for name, method in methods.items()}
 
