@@ -18,7 +18,7 @@ import base64
 import binascii
 import hashlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Self
@@ -80,7 +80,7 @@ class MeetCode:
     key: PeerId
     """Which node shows it."""
 
-    secret: Secret = field(repr=False)
+    secret: Secret
     """Shows that somebody saw the code. Once."""
 
     commitment: bytes

@@ -1,5 +1,6 @@
 """The code of a meeting: how long it is, how it is read, which mistakes are told apart."""
 
+import base64
 import re
 from datetime import timedelta
 
@@ -84,6 +85,25 @@ def test_every_single_slip_is_noticed():
     for slip in slips:
         with pytest.raises(MeetCodeError):
             MeetCode.parse(slip)
+
+
+def test_a_code_has_one_spelling():
+    """
+    Bits of the last character that mean nothing are zero.
+    """
+    text = alice().invite(HERE[:1]).text()
+
+    def octets(text):
+        return base64.b32decode(text[7:] + "=" * (-len(text[7:]) % 8))
+
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+    spelled = [text[:-1] + last for last in alphabet if octets(text[:-1] + last) == octets(text)]
+
+    assert len(spelled) == 4
+    for each in spelled:
+        if each != text:
+            with pytest.raises(MistypedCodeError, match="last character"):
+                MeetCode.parse(each)
 
 
 @pytest.mark.parametrize(

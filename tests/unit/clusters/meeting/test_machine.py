@@ -21,8 +21,10 @@ from kontinuum.clusters.meeting.messages import Introduction, Sealed, decode_ans
 from kontinuum.clusters.meeting.words import MEET_WORDS, Meeting
 from kontinuum.identity import KeyPair
 from kontinuum.keys.bodies import Scope
+from kontinuum.keys.bundles import encode_bundle
 from kontinuum.keys.derivation import RootSeed
 from kontinuum.keys.errors import RevokedKeyError, SupersededKeyError, UnknownKeyError
+from kontinuum.wire import encode_cbor
 from kontinuum.wire.limits import MEET_NAME_BYTES_MAX
 
 MALLORY = RootSeed(bytes(range(64, 96)))
@@ -313,6 +315,26 @@ def test_a_chain_must_name_the_key_of_the_session():
             joining.handle_answer(heard.data)
 
 
+def test_statements_that_do_not_belong_into_the_chain_spoil_it():
+    """
+    A proof with something else among it, or with a gap, is none: honest sides show what they have verified.
+    """
+    b, m = bob(), mallory()
+    uses = b.family.chain.registers.uses(b.key)
+    lineage = b.family.chain.foundation([use.statement.id for use in uses])
+    phone = b.family.phone.statements[-1]
+    for bundle, met in (
+        (lineage, True),
+        ([*lineage, next(iter(m.family.chain))], False),
+        ([*lineage, phone], False),
+    ):
+        a = alice()
+        meeting = Meeting(a.invite(), EXPORTER, b.key)
+        body = Introduction(b.family.chain.genesis.encode(), encode_bundle(bundle), bytes(32), "").encode()
+        answer = a.hear(Sealed(body, meeting.guest_mac(body)).encode(), b.key)
+        assert (answer.met is not None) == met
+
+
 def test_a_key_out_of_use_meets_nobody():
     """
     Neither side begins with one; a guest that does is refused, also if only the host knows of it.
@@ -426,6 +448,27 @@ def test_a_body_that_is_none_is_refused_although_its_mac_fits():
         answer = a.hear(sealed, b.key)
         with pytest.raises(MeetingRefusedError):
             joining.handle_answer(answer.data)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        [1, b"", bytes(31)],
+        [1, b"", b""],
+        [1, "", bytes(32)],
+        [2, b"", bytes(32)],
+        [1, b""],
+        {},
+        [True, b"", b""],
+    ],
+    ids=str,
+)
+def test_requests_have_one_form(message):
+    """
+    Everything else is malformed, or of another version.
+    """
+    with pytest.raises(PeerError):
+        decode_request(encode_cbor(message))
 
 
 def test_refusals_of_newer_programs_are_understood_as_such():
