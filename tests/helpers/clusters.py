@@ -67,13 +67,15 @@ async def household(directory: FilePath, *labels: str, **fields):
     for label in labels:
         home.add(label)
     async with contextlib.AsyncExitStack() as stack:
-        nodes = [await stack.enter_async_context(home.node(label, **fields)) for label in labels]
-        for node in nodes:
-            for other in nodes:
-                if other is not node:
-                    node.add_contact(other.contact)
-        # The first one had the chain when only it was there: it hears of the others.
-        nodes[0].clusters.say(home.chain.cluster, list(home.chain))
+        nodes: list[Node] = []
+        for label in labels:
+            node = await stack.enter_async_context(home.node(label, **fields))
+            # Each had the chain of when it was made: it hears of those that came later.
+            node.clusters.say(home.chain.cluster, list(home.chain))
+            for other in nodes:  # One side dials, so that there is one connection.
+                node.add_contact(other.contact)
+                await eventually(lambda node=node, other=other: other.peer_id in node._connected)
+            nodes.append(node)
         for node in nodes:
             await eventually(lambda node=node: len(node.clusters.connected_fellows()) == len(labels) - 1)
         yield home, nodes

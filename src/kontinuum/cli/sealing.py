@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from kontinuum.identity import KeyPair
     from kontinuum.keys.envelope import Claim, ListedReader
+    from kontinuum.node.cluster_home import ClusterHome
     from kontinuum.vault import Keyring, VaultStore
 
 _HINTS = {
@@ -47,19 +48,37 @@ def explained() -> Iterator[None]:
 
 def identity(directory: Path | None) -> KeyPair:
     """The identity of a data directory; a person is asked for its passphrase if it has one."""
-    from kontinuum.node.config import NodeConfig
-    from kontinuum.node.data_dir import DataDir
+    from kontinuum.identity import KeyPair
 
-    path = data_dir(directory)
-    inspected = DataDir.inspect(path)
-    return inspected.load_key(NodeConfig.load(data_dir=path).passphrase_source)
+    owner = _owner(directory)
+    return owner if isinstance(owner, KeyPair) else owner.signer
 
 
-def keyring(directory: Path | None) -> Keyring:
-    """The keys of a data directory's vault."""
+def keyring(directory: Path | None, *, post_quantum: bool = False) -> Keyring:
+    """The keys of a data directory's vault.
+
+    Args:
+        directory: Which.
+        post_quantum: What is put is sealed to ML-KEM-768 with X25519.
+    """
+    from kontinuum.identity import KeyPair
     from kontinuum.node.vault import vault_keyring
 
-    return vault_keyring(identity(directory))
+    owner = _owner(directory)
+    if isinstance(owner, KeyPair):
+        return vault_keyring(owner, post_quantum=post_quantum)
+    return owner.keyring(post_quantum=post_quantum)
+
+
+def _owner(directory: Path | None) -> KeyPair | ClusterHome:
+    """The identity of a node without a cluster, or all that a node of one has."""
+    from kontinuum.node.config import NodeConfig
+    from kontinuum.node.data_dir import DataDir
+    from kontinuum.node.services import open_home
+
+    path = data_dir(directory)
+    inspected, config = DataDir.inspect(path), NodeConfig.load(data_dir=path)
+    return open_home(config, inspected) or inspected.load_key(config.passphrase_source)
 
 
 def vault(directory: Path | None) -> VaultStore:

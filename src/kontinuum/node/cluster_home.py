@@ -17,8 +17,10 @@ from kontinuum.base.log import RoomLogger
 from kontinuum.clusters.errors import NoKeyError
 from kontinuum.clusters.store import ClusterStore
 from kontinuum.keys.author import Author
+from kontinuum.keys.envelope import X25519Key
+from kontinuum.keys.errors import UnknownKeyError
 from kontinuum.keys.keystore import ByPassphrase, Unprotected, load_store
-from kontinuum.keys.recipients import Ancestors, party_of, readers_of
+from kontinuum.keys.recipients import Ancestors, Party, party_of, readers_of
 from kontinuum.keys.standing import Standing
 from kontinuum.node.passphrase import read_passphrase
 from kontinuum.node.vault import epoch_keyring
@@ -117,12 +119,18 @@ class ClusterHome:
         """The key that the node runs with: its identity on the wire."""
         return self.epochs[0].signing()
 
-    def keyring(self) -> Keyring:
-        """The vault's keys: this node's, and those of ancestors that have one, who read along."""
+    def keyring(self, *, post_quantum: bool = False) -> Keyring:
+        """The vault's keys: this node's, and those of ancestors that have one, who read along.
+
+        A node whose key is out of use opens what it has, and seals to itself alone.
+        """
         if self.book.own is None:
             raise AssertionError("a node with a home has a cluster")
-        party = party_of(Standing(self.book.own), self.path.place, Ancestors.ALL)
-        return epoch_keyring(self.epochs, readers_of(party))
+        try:
+            party = party_of(Standing(self.book.own), self.path.place, Ancestors.ALL)
+        except UnknownKeyError:
+            party = Party(X25519Key(self.epochs[0].encryption().expose()).recipient)
+        return epoch_keyring(self.epochs, readers_of(party), post_quantum=post_quantum)
 
     def kept(self, branch: int, epoch: int) -> EpochSecret:
         """The secret of an epoch of this node that somebody put into the directory.

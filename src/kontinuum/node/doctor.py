@@ -233,7 +233,10 @@ def check_data_dir(path: Path) -> Check:
 
 def check_key(path: Path) -> Check:
     """Whether the key is there, private and readable. Nobody is asked for a passphrase."""
-    key = DataDir(path, None).key
+    directory = DataDir(path, None)
+    key = directory.key
+    if (directory.cluster / "cluster.cbor").exists():
+        return _check_cluster(directory)
     if not os.path.lexists(key):
         return Check("key", "fail", f"there is none in {path}", f"kontinuum node init --dir {path}")
     try:
@@ -244,6 +247,26 @@ def check_key(path: Path) -> Check:
         found, _, fix = str(error).partition("; ")
         return Check("key", "fail", found, fix.removeprefix("run: "))
     return Check("key", "ok", f"private, without a passphrase, of {peer_id.short}")
+
+
+def _check_cluster(directory: DataDir) -> Check:
+    """Whether the secret that a node of a cluster runs with is there. Nobody is asked for a passphrase."""
+    from kontinuum.clusters.store import ClusterStore
+    from kontinuum.keys.way_back import Way
+
+    store = ClusterStore(directory.cluster)
+    try:
+        book = store.load_book()
+        way = store.way(book)
+        name = f"{book.path} of a cluster of {len(book.members())} nodes"
+        if way.way is not Way.NONE:
+            return Check("key", "fail", f"{name}: {way.way}", "kontinuum cluster log")
+        if not store.keys.epochs():
+            return Check("key", "fail", f"{name}: no secret is here", "kontinuum cluster rekey")
+    except KontinuumError as error:
+        found, _, fix = str(error).partition("; ")
+        return Check("key", "fail", found, fix)
+    return Check("key", "ok", name)
 
 
 def check_disk(path: Path) -> Check:

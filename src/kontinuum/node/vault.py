@@ -22,7 +22,7 @@ from kontinuum.keys.derivation import labelled
 from kontinuum.keys.envelope import HybridKey, Reader, Role, X25519Key
 from kontinuum.keys.envelope.files import even_runs
 from kontinuum.node.errors import VaultOffError
-from kontinuum.vault import Keyring, Metadata, ObjectId, VaultStore
+from kontinuum.vault import Keyring, Metadata, NoSuchObjectError, ObjectId, VaultStore
 from kontinuum.vault.reading import OBJECT_BYTES_MAX
 from kontinuum.vault.resealing import reseal_all
 
@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 
 DIRECTORY = "vault"
 """The vault's directory within a data directory."""
+
+FIND_TRIES = 3
+"""Times that an object is looked for by its name: while a vault is sealed anew, the one that was found may be
+replaced before it is opened. Our choice."""
 
 T = TypeVar("T")
 
@@ -105,16 +109,29 @@ def vault_keyring(key_pair: KeyPair, *, post_quantum: bool = False) -> Keyring:
     return Keyring(key_pair, (Reader(keys[0].recipient, Role.SELF),), keys)
 
 
-def epoch_keyring(epochs: Sequence[EpochSecret], readers: tuple[Reader, ...]) -> Keyring:
+def epoch_keyring(
+    epochs: Sequence[EpochSecret], readers: tuple[Reader, ...], *, post_quantum: bool = False
+) -> Keyring:
     """The keys of a node of a cluster.
 
     Args:
         epochs: Its secrets, the current one first; the earlier ones open what is not sealed anew yet.
         readers: From ``keys.recipients.readers_of``: its current key, and ancestors by policy.
+        post_quantum: Seal what is put from now on to ML-KEM-768 and X25519, and to this node alone: its
+            ancestors' keys are classical, and the two do not mix; they derive. Both kinds are opened.
     """
-    keys = tuple(X25519Key(epoch.encryption().expose()) for epoch in epochs)
+    classical = [X25519Key(epoch.encryption().expose()) for epoch in epochs]
+    hybrid = [_hybrid_key(epoch) for epoch in epochs]
+    if post_quantum:
+        readers = (Reader(hybrid[0].recipient, Role.SELF),)
+    pairs = zip(hybrid, classical, strict=True) if post_quantum else zip(classical, hybrid, strict=True)
+    keys = tuple(key for pair in pairs for key in pair)
     signers = tuple(epoch.signing() for epoch in epochs)
     return Keyring(signers[0], readers, keys, senders=[signer.peer_id for signer in signers])
+
+
+def _hybrid_key(epoch: EpochSecret) -> HybridKey:
+    return HybridKey(Secret(labelled(epoch.storage().expose(), "vault-encryption-pq")))
 
 
 class NodeVault:
@@ -284,8 +301,14 @@ class NodeVault:
         use: Callable[[ObjectReader, _Job], T],
         on_progress: Progress | None = None,
     ) -> T:
-        object_id = await self.find(what)
+        for _ in range(FIND_TRIES - 1):
+            with contextlib.suppress(NoSuchObjectError):
+                return await self._read_once(await self.find(what), use, on_progress)
+        return await self._read_once(await self.find(what), use, on_progress)
 
+    async def _read_once(
+        self, object_id: ObjectId, use: Callable[[ObjectReader, _Job], T], on_progress: Progress | None
+    ) -> T:
         def work(job: _Job) -> T:
             with self.store.open(object_id, self.keyring) as reader:
                 return use(reader, job)

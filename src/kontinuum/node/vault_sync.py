@@ -81,12 +81,12 @@ class VaultSync:
         if self._allowed(stream.connection.peer_id):
             await serve(stream, self._store)
         else:
-            await refuse(stream)
+            await refuse(stream, asked=True)
 
     async def _take(self, stream: MessageStream) -> None:
         """Somebody wants us to take copies."""
         if not self._allowed(stream.connection.peer_id):
-            await refuse(stream)
+            await refuse(stream, asked=False)
             return
         async with self._pulling:
             await pull(stream, self._store, clock=self._node.clock)

@@ -39,6 +39,9 @@ from kontinuum.vault.store import VaultStore
 QUIET_S = 60.0
 """Seconds without a message after which the other vault is given up. Our choice, as for file transfer."""
 
+REFUSAL_S = 5.0
+"""Seconds that a question of somebody who gets nothing is waited for. Our choice; then the stream ends."""
+
 OnCopy = Callable[[int, int], None]
 """Called with the bytes that have come and those that will."""
 
@@ -189,9 +192,17 @@ async def serve(stream: Stream, store: VaultStore) -> int:
     return sent
 
 
-async def refuse(stream: Stream) -> None:
-    """Say that the other vault gets nothing, or gives nothing."""
-    with suppress(KontinuumError):
+async def refuse(stream: Stream, *, asked: bool) -> None:
+    """Say that the other vault gets nothing, or gives nothing.
+
+    Args:
+        stream: Where.
+        asked: It begins with a question of the other side: left unread, that would fail before the answer.
+    """
+    with suppress(KontinuumError, TimeoutError):
+        if asked:
+            async with asyncio.timeout(REFUSAL_S):
+                await stream.receive()
         await stream.send(encode(Refused()))
         await stream.finish()
 

@@ -416,11 +416,12 @@ async def test_a_refusal_reaches_the_asker_and_the_giver(stores):
     """
     one, two = stores
     ours, theirs = pipes()
-    await refuse(theirs)
+    refusing = asyncio.create_task(refuse(theirs, asked=True))
     with pytest.raises(SyncRefusedError, match="shares no vault"):
         await pull(ours, two, clock=SystemClock())
+    await refusing
     ours, theirs = pipes()
-    await refuse(theirs)
+    await refuse(theirs, asked=False)
     with pytest.raises(SyncRefusedError, match="takes no copies"):
         await serve(ours, one)
 

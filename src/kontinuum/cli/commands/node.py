@@ -158,10 +158,9 @@ def run_node(  # noqa: PLR0917 -- typer passes by name
 @app.command("id")
 def identity(directory: DirOption = None, _json: JsonOption = False) -> None:
     """Show the identity of a data directory, in both text forms."""
-    from kontinuum.node.data_dir import DataDir
+    from kontinuum.cli.sealing import identity as identity_of
 
-    path = data_dir(directory)
-    peer_id = DataDir.inspect(path).load_key().peer_id
+    peer_id = identity_of(directory).peer_id
     data = {"peer_id": str(peer_id), "libp2p": peer_id.libp2p}
     state.output.result(data, f"{peer_id}\n{peer_id.libp2p}")
 

@@ -39,8 +39,7 @@ def put(
     """Seal files into the vault. They are safe on the disk when this ends."""
     from kontinuum.base.entropy import SystemEntropy
     from kontinuum.cli.output import printable, size_text
-    from kontinuum.cli.sealing import Stopwatch, identity, progress, vault
-    from kontinuum.node.vault import vault_keyring
+    from kontinuum.cli.sealing import Stopwatch, keyring, progress, vault
     from kontinuum.vault import Metadata
 
     if name is not None and len(files) > 1:
@@ -50,7 +49,7 @@ def put(
             _verify_readable(file)
     store = vault(directory)
     store.tidy()
-    keys = vault_keyring(identity(directory), post_quantum=post_quantum)
+    keys = keyring(directory, post_quantum=post_quantum)
     watch, objects, lines = Stopwatch(), [], []
     for file in files:
         source = Path("/dev/stdin") if str(file) == "-" else file
@@ -191,16 +190,15 @@ def key(
 ) -> None:
     """Show what others seal to for this node, or export the secret key that opens its objects."""
     from kontinuum.base.files import create_atomically
-    from kontinuum.cli.sealing import identity
+    from kontinuum.cli.sealing import keyring
     from kontinuum.keys.envelope import HybridKey, X25519Key, encode_key_file
-    from kontinuum.node.vault import vault_keyring
 
-    owner = identity(directory)
+    owner = keyring(directory, post_quantum=post_quantum)
     kind = HybridKey if post_quantum else X25519Key
-    secret = next(found for found in vault_keyring(owner).keys if isinstance(found, kind))
+    secret = next(found for found in owner.keys if isinstance(found, kind))
     recipient = secret.recipient.to_text()
     if export is not None:
-        create_atomically(export, encode_key_file(secret, f"vault of {owner.peer_id}"))
+        create_atomically(export, encode_key_file(secret, f"vault of {owner.signer.peer_id}"))
         state.output.note(f"whoever reads {export} reads the vault: move it to a safe place")
     result = {"recipient": recipient, "exported": None if export is None else str(export)}
     state.output.result(result, recipient)
@@ -235,7 +233,9 @@ def sync(
         for each in synced
     ]
     ok = all(each["ok"] and not each["missed"] for each in synced)
-    text = columns(rows, ["node", "from there", "to there"]) if rows else "no node of the cluster is connected"
+    text = (
+        columns(rows, ["node", "from there", "to there"]) if rows else "no node of the cluster is connected"
+    )
     state.output.result({"ok": ok, "synced": synced}, text)
     if not ok:
         raise typer.Exit(Exit.UNAVAILABLE)
