@@ -12,7 +12,7 @@ import pytest
 
 from helpers.keys import NOON, OTHER_SEED, Family
 from helpers.nodes import eventually, quiet_node
-from helpers.programs import environment
+from helpers.programs import NodeProcess, Program, end_programs, environment, run_json, run_program
 from helpers.terminal import Terminal
 from kontinuum.clusters.book import Book
 from kontinuum.clusters.meeting.code import MeetCode
@@ -430,6 +430,39 @@ async def test_a_revoked_node_meets_nobody_by_a_chain_that_says_so(sides):
     assert (returned, json.loads(out)["error"]["code"]) == (4, "revoked_key")
     returned, out, _ = await ended(await bob.program("show", "--yes", "--json"))
     assert json.loads(out)["error"]["code"] == "revoked_key"
+
+
+def test_real_nodes_call_each_other_by_name_after_they_met(tmp_path):
+    """
+    Two clusters from nothing, two node processes, one code on a pipe: well below a minute, and each reaches
+    the other's node by its name.
+    """
+    began, nodes = time.monotonic(), {}
+    for name in ("a", "b"):
+        root = tmp_path / f"{name}.root"
+        for command in (
+            ("keys", "new-root", root, "--unprotected"),
+            ("cluster", "init", "--root", root, "--label", "server", "--unprotected", "--dir", name),
+        ):
+            assert run_program(tmp_path, *command).returncode == 0
+        nodes[name] = NodeProcess(tmp_path, name)
+    try:
+        shown = Program(tmp_path, "meet", "show", "--name", "bob", "--yes", "--dir", "a", "--json")
+        code = shown.json_line()["code"]
+        returned, trusted = run_json(
+            tmp_path, "meet", "join", "-", "--name", "alice", "--yes", "--dir", "b", input=code.encode()
+        )
+        assert (returned, trusted["name"], trusted["how"]) == (0, "alice", "meet")
+        seen = [shown.json_line()["type"] for _ in range(3)]
+        assert seen == ["peer", "words", "trusted"]
+        for here, there, peer in (("a", "bob:server", "b"), ("b", "alice:server", "a")):
+            returned, pinged = run_json(tmp_path, "ping", there, "--count", "1", "--dir", here)
+            assert (returned, pinged["peer_id"]) == (0, nodes[peer].peer_id)
+        assert time.monotonic() - began < 60
+    finally:
+        end_programs()
+        for node in nodes.values():
+            node.stop()
 
 
 async def test_a_node_without_a_cluster_is_told_how_to_get_one(sides):
