@@ -1,9 +1,9 @@
 """How chains come together: news are pushed at once, and every few seconds a digest shows who misses what.
 
 Source:   docs/protocols/cluster.md, "Catching up".
-Bounds:   SUMMARY_SESSIONS summaries each SUMMARY_INTERVAL_S; one bundle answers one question, and a
-          question costs its sender HEADS_WORK_BYTES of his budget; of a bundle MERGE_SLICE statements are
-          verified at a time, and none after the first that no honest node passes on.
+Bounds:   SUMMARY_SESSIONS summaries each SUMMARY_INTERVAL_S; one bundle answers one question, and costs
+          who asked; of a bundle that comes MERGE_SLICE statements are verified at a time, and none after the
+          first that no honest node passes on.
 Trust:    statements are verified by the chain. Who may hear of which chain, ``Parts.shared`` says.
 Pure:     no I/O or clock; chance is a seedable Rng.
 """
@@ -51,16 +51,16 @@ PUSH_BYTES_MAX = 64 * 1024
 """Bytes of news that are pushed; of more, peers are sent a summary, and ask. Our choice: some 200 statements,
 more than people say at once."""
 
-HEADS_WORK_BYTES = 4 * 1024
-"""What finding out what somebody misses costs him, in bytes of his budget, and for each statement of the
-chain HEADS_WORK_PER_STATEMENT besides. Our choice. Beyond the budget he gets no answer, and asks later."""
+LOOK_WORK_STATEMENTS = 4096
+"""Statements of a chain that are looked through for a piece of work, to find out what somebody misses. Our
+choice. A peer who may cause no more gets no answer, and asks later."""
 
-HEADS_WORK_PER_STATEMENT = 48
-"""See HEADS_WORK_BYTES."""
+ANSWER_WORK_STATEMENTS = 64
+"""Statements that are sent to him for a piece of work. Our choice: 2 ms."""
 
-SUMMARY_WORK_BYTES = 64 * 1024
-"""What a summary that differs costs its sender, in bytes of his budget. Our choice: we answer with the heads
-of everything. Beyond the budget it is passed over."""
+SUMMARY_WORK = 8
+"""Pieces of work that a summary that differs costs its sender. Our choice: we answer with the heads of
+everything. Beyond what he may cause it is passed over."""
 
 MERGE_SLICE = 16
 """Statements that are verified before their outcome is looked at: some 5 ms. Our choice."""
@@ -121,7 +121,7 @@ class CatchingUp:
         if compared == session.compared and now < session.compared_at + REPEAT_S:
             return
         equal = (chains, sayings) == (message.chains, message.sayings)
-        if not equal and not session.budget.take(SUMMARY_WORK_BYTES, now):
+        if not equal and not session.work.take(SUMMARY_WORK, now):
             self._parts.counts["summaries_passed_over"] += 1
             return
         session.compared, session.compared_at = compared, now
@@ -162,10 +162,14 @@ class CatchingUp:
             return
         if message.heads == chain.heads():
             return
-        if not session.budget.take(HEADS_WORK_BYTES + HEADS_WORK_PER_STATEMENT * len(chain), now):
+        if not session.work.take(1 + len(chain) // LOOK_WORK_STATEMENTS, now):
             self._parts.counts["heads_unanswered"] += 1
             return
-        for bundle in bundles(chain.missing_since(message.heads)):
+        missing = chain.missing_since(message.heads)
+        if not session.work.take(len(missing) / ANSWER_WORK_STATEMENTS, now):
+            self._parts.counts["heads_unanswered"] += 1
+            return
+        for bundle in bundles(missing):
             self._parts.send(session, Statements(message.cluster, bundle))
             break  # With it the peer has new heads, and asks again.
         if not message.is_answer and any(head not in chain for head in message.heads):

@@ -30,7 +30,7 @@ from kontinuum.clusters.news import News
 from kontinuum.clusters.orders_kept import OrdersKept
 from kontinuum.clusters.recognition import Recognition
 from kontinuum.clusters.sayings import Sayings
-from kontinuum.clusters.sessions import STREAM_WORK_BYTES, Parts, Session, Stream
+from kontinuum.clusters.sessions import Parts, Session, Stream
 from kontinuum.clusters.tags import hello_tag
 from kontinuum.keys.orders import Obedience
 from kontinuum.keys.paths import Path
@@ -53,9 +53,9 @@ HELLO_DEADLINE_S = 10.0
 """Seconds from the opening of a stream until its peer has said which cluster it is of and has shown that its
 key is one of that cluster's. Our choice. Then the stream is refused."""
 
-PARCEL_WORK_BYTES = 64 * 1024
-"""What a parcel for us costs its sender, in bytes of his budget. Our choice: opening it takes longer than
-reading it."""
+PARCEL_WORK = 8
+"""Pieces of work that a parcel for us costs its sender. Our choice: opening it takes longer than reading it.
+More: his stream is refused for good."""
 
 REOPEN_FIRST_S = 1.0
 """Seconds until a stream that a member refused, or that broke, is tried again. Doubles each time. Our choice:
@@ -203,7 +203,7 @@ class ClusterMachine:
             self._parts.out.append(ev.Refuse(event.connection))
             return
         session.stream = Stream.OPEN
-        if not session.outbound and not session.budget.take(STREAM_WORK_BYTES, now):
+        if not session.outbound and not session.work.take(1, now):
             self._parts.bar(session, "flood")
             return
         session.claimed = None
@@ -297,7 +297,7 @@ class ClusterMachine:
         member = session.member
         if not session.is_fellow or member is None or message.place != self.book.place:
             return
-        if not session.budget.take(PARCEL_WORK_BYTES, now):
+        if not session.work.take(PARCEL_WORK, now):
             self._parts.bar(session, "flood")
             return
         self._parts.out.append(ev.Handed(message.sealed, member))

@@ -17,8 +17,12 @@ from kontinuum.clusters.messages import Statements
 from kontinuum.clusters.sessions import (
     MEMBER_BYTES_MAX,
     MEMBER_BYTES_PER_S,
+    MEMBER_WORK_MAX,
+    MEMBER_WORK_PER_S,
     STRANGER_BYTES_MAX,
     STRANGER_BYTES_PER_S,
+    STRANGER_WORK_MAX,
+    STRANGER_WORK_PER_S,
     Session,
 )
 from kontinuum.keys.bodies import Rekey
@@ -64,6 +68,7 @@ class Recognition:
             own_key=event.local,
             judged=judged,
             budget=Budget(STRANGER_BYTES_MAX, STRANGER_BYTES_PER_S, now),
+            work=Budget(STRANGER_WORK_MAX, STRANGER_WORK_PER_S, now),
         )
         parts.sessions[event.connection] = session
         self._consider(session, None, now)
@@ -160,6 +165,7 @@ class Recognition:
     def _welcome(self, session: Session, now: float) -> None:
         if session.known_as is None and session.member is not None:
             session.budget = Budget(MEMBER_BYTES_MAX, MEMBER_BYTES_PER_S, now)
+            session.work = Budget(MEMBER_WORK_MAX, MEMBER_WORK_PER_S, now)
             self._parts.out.append(ev.Recognised(session.connection, session.member))
         session.known_as = session.member
         if session.met:

@@ -1,7 +1,7 @@
 """What the nodes of one cluster tell each other besides chains: whom the cluster trusts, who is ordered what.
 
-Bounds:   those of the list of trust and of the orders; an order costs its sender ORDER_WORK_BYTES, an entry
-          ENTRY_WORK_BYTES of his budget.
+Bounds:   those of the list of trust and of the orders; an order or an entry that we do not have costs its
+          sender a piece of work, and is passed over beyond those.
 Trust:    only nodes of our own cluster are listened to, and each entry and order bears its author's
           signature: a node can pass them on, and cannot make them.
 Pure:     no I/O, clock or randomness.
@@ -28,12 +28,6 @@ if TYPE_CHECKING:
 
     from kontinuum.clusters.orders_kept import OrdersKept
     from kontinuum.clusters.sessions import Parts, Session
-
-ORDER_WORK_BYTES = 4 * 1024
-"""What looking at an order costs its sender, in bytes of his budget. Our choice: one signature."""
-
-ENTRY_WORK_BYTES = 4 * 1024
-"""The same for an entry of the list of trust that we do not have."""
 
 
 class Sayings:
@@ -78,9 +72,9 @@ class Sayings:
         for data in message.entries:
             if data in known:
                 continue
-            if not session.budget.take(ENTRY_WORK_BYTES, now):
-                self._parts.bar(session, "flood")
-                return
+            if not session.work.take(1, now):
+                self._parts.counts["trust_passed_over"] += 1
+                break  # Summaries go on to differ, so that the rest comes again.
             try:
                 entry = TrustEntry.decode(data)
             except BadSignatureError:
@@ -128,8 +122,8 @@ class Sayings:
             return
         if not self._orders.is_news(order):
             return
-        if not session.budget.take(ORDER_WORK_BYTES, now):
-            self._parts.bar(session, "flood")
+        if not session.work.take(1, now):
+            self._parts.counts["orders_passed_over"] += 1
             return
         try:
             self.add_order(order, session)

@@ -44,9 +44,20 @@ chain several times over. More: its stream is refused for good."""
 MEMBER_BYTES_PER_S = 256 * 1024
 """Bytes that it may send every second beyond them. Our choice: 3 % of a processor for looking at them."""
 
-STREAM_WORK_BYTES = 8 * 1024
-"""What a stream that the peer opens costs it, in bytes of its budget. Our choice: looking for its tag among
-those of 257 clusters. A peer that trusts us before we trust it may try every minute."""
+STRANGER_WORK_MAX = 64
+"""Pieces of work that a peer may cause at once before its key is known. Our choice: it may open so many
+streams. More: no stream any more."""
+
+STRANGER_WORK_PER_S = 1 / 8
+"""The same for every second beyond them. Our choice: a peer that trusts us before we trust it tries every
+minute."""
+
+MEMBER_WORK_MAX = 1024
+"""The same for a peer whose key is known: answers, signatures, parcels; a piece takes some 2 ms. Our choice.
+More: what we would have to work for is passed over, or its stream refused, as each kind of work says."""
+
+MEMBER_WORK_PER_S = 16
+"""The same for every second beyond them. Our choice: 3 % of a processor."""
 
 
 class Stream(Enum):
@@ -76,6 +87,11 @@ class Session:
     """What the book says of ``peer``."""
 
     budget: Budget
+    """Bytes that it may send."""
+
+    work: Budget
+    """Pieces of work that it may cause us."""
+
     stream: Stream = Stream.NONE
     failures: int = 0
     """Streams of ours that ended since the last one on which both knew each other's cluster."""
