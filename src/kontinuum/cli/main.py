@@ -20,6 +20,7 @@ from kontinuum.cli import state
 from kontinuum.cli.commands import (
     call,
     chat,
+    cluster,
     completion,
     config,
     contact,
@@ -62,6 +63,7 @@ app.command("send")(send.send)
 app.command("receive")(receive.receive)
 app.add_typer(vault.app, name="vault")
 app.add_typer(keys.app, name="keys")
+app.add_typer(cluster.app, name="cluster")
 app.add_typer(meet.app, name="meet")
 app.command("seal")(sealed.seal)
 app.command("open")(sealed.open_)

@@ -88,6 +88,44 @@ RESULTS: dict[str, tuple[str, ...]] = {
     "keys verify-backup": ("ok", "root", "form", "pieces"),
     "keys restore": ("file", "root", "form", "pieces", "protected"),
     "keys explain": ("key", "kind", "powers", "thief", "chain"),
+    "cluster init": ("cluster", "place", "path", "label", "key", "directory"),
+    "cluster add-node": ("cluster", "place", "path", "label", "key", "handover", "told"),
+    "cluster join": ("cluster", "place", "path", "label", "key", "directory"),
+    "cluster show": (
+        "cluster",
+        "place",
+        "path",
+        "epoch",
+        "label",
+        "key",
+        "way",
+        "branch_here",
+        "running",
+        "members",
+        "trusted",
+        "sessions",
+    ),
+    "cluster log": ("cluster", "name", "statements", "verified", "problems"),
+    "cluster rekey": (
+        "cluster",
+        "before",
+        "place",
+        "path",
+        "epoch",
+        "key",
+        "handovers",
+        "parcels",
+        "told",
+        "resealed",
+        "left",
+    ),
+    "cluster revoke": ("cluster", "place", "path", "scope", "reason", "falls", "told"),
+    "cluster recover": ("cluster", "place", "path", "label", "key", "handover", "told"),
+    "cluster recover --all": ("cluster", "place", "path", "key", "directory", "opened", "left"),
+    "cluster order": ("cluster", "place", "leave", "sequence", "told"),
+    "cluster trust": ("name", "cluster", "since", "how", "by"),
+    "cluster untrust": ("name", "cluster"),
+    "cluster follow": ("name", "cluster", "since", "how", "by"),
     "seal": ("to", "bytes", "sender", "readers", "elapsed_s"),
     "open": ("to", "bytes", "name", "sender", "readers", "elapsed_s"),
     "contact show": CONTACT,
@@ -200,6 +238,15 @@ PUBSUB_SCORE = (
     "slow",
 )
 """Keys of one entry of ``scores`` (command ``pubsub scores``): the parts of the score."""
+
+CLUSTER_MEMBER = ("name", "place", "label", "key", "living", "verdict", "connected")
+"""Keys of one entry of ``members`` (command ``cluster show``)."""
+
+CLUSTER_TRUSTED = ("name", "cluster", "since", "how", "by", "successor", "disputed", "members")
+"""Keys of one entry of ``trusted`` (command ``cluster show``)."""
+
+CLUSTER_STATEMENT = ("id", "issued_at", "by", "by_label", "kind", "about", "said", "verdict")
+"""Keys of one entry of ``statements`` (command ``cluster log``)."""
 
 VAULT_OBJECT = ("object_id", "size_bytes", "stored_at", "present", "name")
 """Keys of one entry of ``objects`` (commands ``vault put`` and ``vault list``)."""

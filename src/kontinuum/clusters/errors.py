@@ -92,3 +92,7 @@ class TruncatedHandoverError(HandoverError):
 
 class WrongParentError(MisuseError):
     """A secret that cannot speak about what was asked for; the message says why. Nothing was changed."""
+
+
+class ExportedError(PeerError):
+    """A file that is no exported cluster, or none that can be used; the message says what to do."""

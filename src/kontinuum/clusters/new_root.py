@@ -90,6 +90,8 @@ def replace_root(
         raise MisuseError("the new root is the old one; make another: kontinuum keys new-root")
     chain = begun if begun is not None else found_chain(after)
     _, recovery = root_branch(chain.genesis, new_root)
+    if begun is None and any(each.cluster == chain.cluster for each in trusted):
+        raise MisuseError("the new root is that of another cluster, which we trust; make another root")
     named = successor(old)
     if named is None:
         places = _give_places(old, chain, after, at)
@@ -163,7 +165,7 @@ def _trust_again(
     signer = branch.epoch(epoch).signing()
     book = Book(chain, branch.path, TrustList())
     entries = []
-    for each in trusted:
+    for each in (each for each in trusted if each.cluster not in {old.cluster, chain.cluster}):
         entry = book.trust_entry(each.genesis, each.name, How.GIVEN, signer, at)
         entries += book.merge_trust([entry])
     entry = book.trust_entry(old.genesis, FORMER_NAME, How.TRANSITION, signer, at)

@@ -38,11 +38,13 @@ class RecordFile:
     Args:
         path: Where; its directory is made if something is written.
         magic: How its kind begins.
+        read_only: Somebody else writes it: nothing is kept beside it.
     """
 
-    def __init__(self, path: Path, magic: bytes) -> None:
+    def __init__(self, path: Path, magic: bytes, *, read_only: bool = False) -> None:
         self.path = path
         self._magic = magic
+        self._read_only = read_only
         self._end: int | None = None
         """Where the next record belongs; None: look first."""
 
@@ -134,6 +136,8 @@ class RecordFile:
             self._end = None
 
     def _keep(self, what: str, data: bytes) -> None:
+        if self._read_only:
+            return  # Whoever writes it is in the middle of a record, perhaps, and finds real damage itself.
         aside = self.path.with_name(f"{self.path.name}.{what}")
         said = {"damaged": "is damaged", "torn": "was cut off by a crash or a full disk"}[what]
         self.problems.append(f"{self.path} {said}; what was intact is used, the rest is kept in {aside.name}")

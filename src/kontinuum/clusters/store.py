@@ -90,10 +90,13 @@ class ClusterStore:
 
     Args:
         directory: It need not exist.
+        read_only: Look at the files of a running node; of these methods, only those that write no chains,
+            lists or ``cluster.cbor`` may be called.
     """
 
-    def __init__(self, directory: FilePath) -> None:
+    def __init__(self, directory: FilePath, *, read_only: bool = False) -> None:
         self.directory = directory
+        self._read_only = read_only
         self.problems: list[str] = []
         """What was found wrong while reading and could be got over, for people."""
         self._files: dict[ClusterId, RecordFile] = {}
@@ -286,7 +289,8 @@ class ClusterStore:
         return self.directory / "cluster.cbor"
 
     def _trust_file(self, cluster: ClusterId) -> RecordFile:
-        return RecordFile(self.directory / "trust" / f"{cluster.hex()}.trust", _TRUST_MAGIC)
+        path = self.directory / "trust" / f"{cluster.hex()}.trust"
+        return RecordFile(path, _TRUST_MAGIC, read_only=self._read_only)
 
     def _write_keys(self, home: Home, keys: Keys, entropy: Entropy) -> None:
         files = KeyFiles(self.directory / home.keys, home.path)
@@ -305,7 +309,7 @@ class ClusterStore:
         file = self._files.get(cluster)
         if file is None:
             path = self.directory / "chains" / f"{cluster.hex()}.chain"
-            file = self._files[cluster] = RecordFile(path, _CHAIN_MAGIC)
+            file = self._files[cluster] = RecordFile(path, _CHAIN_MAGIC, read_only=self._read_only)
         return file
 
     def _load_chain(self, genesis: Genesis) -> Chain:
@@ -322,7 +326,7 @@ class ClusterStore:
             self.problems.append(f"{file.path} lacks {len(merged.missing)} statements; other nodes have them")
         self.problems += file.problems
         file.problems = []
-        if len(statements) > COMPACT_STATEMENTS_MIN and len(statements) > COMPACT_RATIO * len(chain):
+        if len(statements) > max(COMPACT_STATEMENTS_MIN, COMPACT_RATIO * len(chain)) and not self._read_only:
             file.replace(bundles(chain))
         return chain
 
