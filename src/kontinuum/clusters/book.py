@@ -310,7 +310,10 @@ class Book:
         """
         if genesis.cluster not in self._known_trusted() and len(self._trusted) >= TRUSTED_MAX:
             raise TooManyTrustedError(f"a cluster trusts at most {TRUSTED_MAX} others; remove one first")
-        taken = {each.name for each in self.trusted() if each.cluster != genesis.cluster}
+        # A cluster that its root left for this one gives its name away.
+        taken = {
+            each.name for each in self.trusted() if genesis.cluster not in (each.cluster, each.successor)
+        }
         return self._entry(genesis, unused_name(name, taken), How(how), signer, at, trusted=True)
 
     def distrust_entry(self, name: str, signer: KeyPair, at: datetime) -> TrustEntry:
