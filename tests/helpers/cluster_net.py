@@ -217,11 +217,16 @@ class Link:
     numbers: tuple
     exporter: bytes
     open: bool = True
-    stream: int = 0
-    """Which stream it is on; 0 for none. Messages of an earlier one are lost."""
+    at: list = field(default_factory=lambda: [0, 0])
+    """Which stream each end is on; 0 for none. What comes on another one is lost."""
     streams: int = 0
     free_at: list = field(default_factory=lambda: [0.0, 0.0])
     held: list = field(default_factory=list)
+
+    @property
+    def stream(self) -> bool:
+        """Whether both ends are on one stream."""
+        return self.at[0] == self.at[1] != 0
 
     def side(self, node) -> int:
         """0 for who dialled, 1 for the other."""
@@ -348,20 +353,18 @@ class ClusterNet:
 
     def send_raw(self, link: Link, sender: Node, data: bytes) -> None:
         """A message on the link's stream, whatever the sender's machine thinks of it."""
-        side, stream = link.side(sender), link.stream
-        receiver = link.ends[1 - side]
+        side = link.side(sender)
+        stream, receiver = link.at[side], link.ends[1 - side]
 
         def arrive():
-            if link.stream == stream:
+            if link.at[1 - side] == stream != 0:
                 receiver.feed(ev.Received(link.numbers[1 - side], data))
 
         self._travel(link, side, arrive)
 
     def partition(self, *islands) -> None:
-        """Separate groups of nodes; everybody who is not named stays on island 0."""
-        for number, island in enumerate(islands, 1):
-            for node in island:
-                node.island = number
+        """Separate groups of nodes; everybody else is on an island of their own."""
+        self._move({id(node): number for number, island in enumerate(islands, 1) for node in island})
 
     def heal(self, *, broken: bool = False) -> None:
         """Everybody reaches everybody again.
@@ -369,12 +372,17 @@ class ClusterNet:
         Args:
             broken: The connections between islands did not survive; nodes connect anew within a second.
         """
-        islands = {id(node): node.island for node in self.nodes}
-        for node in self.nodes:
-            node.island = 0
+        self._move({}, broken=broken)
+
+    def _move(self, islands, *, broken: bool = False) -> None:
+        """Everybody is on the island that is named, or on island 0; what may travel again does."""
+        ends = [end for link in self.links.values() for end in link.ends]
+        before = {id(end): end.island for end in ends}
+        for end in (*ends, *self.nodes):
+            end.island = islands.get(id(end), 0)
         for link in dict.fromkeys(self.links.values()):
             one, other = link.ends
-            if not link.open or islands[id(one)] == islands[id(other)]:
+            if not link.open or one.island != other.island or before[id(one)] == before[id(other)]:
                 continue
             held, link.held = link.held, []
             if broken:
@@ -394,9 +402,7 @@ class ClusterNet:
             match effect:
                 case ev.Send(number, data):
                     node.sent_bytes += len(data)
-                    link = self.links[number]
-                    if link.stream:
-                        self.send_raw(link, node, data)
+                    self.send_raw(self.links[number], node, data)
                 case ev.OpenStream(number):
                     self.open_stream(self.links[number], node)
                 case ev.Refuse(number):
@@ -427,29 +433,29 @@ class ClusterNet:
     def open_stream(self, link: Link, node: Node) -> None:
         """One end opens a stream; it may speak at once."""
         link.streams += 1
-        link.stream = stream = link.streams
-        side = link.side(node)
+        side, stream = link.side(node), link.streams
+        link.at[side] = stream
         other = link.ends[1 - side]
 
         def arrive():
-            if link.stream == stream:
-                other.feed(ev.StreamReady(link.numbers[1 - side]))
+            link.at[1 - side] = stream
+            other.feed(ev.StreamReady(link.numbers[1 - side]))
 
         self._travel(link, side, arrive)
         self.after(0, lambda: node.feed(ev.StreamReady(link.numbers[side])))
 
     def end_stream(self, link: Link, node: Node) -> None:
         """One end gives the stream up."""
-        stream, side = link.stream, link.side(node)
-        other = link.ends[1 - side]
+        side = link.side(node)
+        stream, other = link.at[side], link.ends[1 - side]
 
         def arrive():
-            if link.stream in (0, stream):
+            if link.at[1 - side] == stream != 0:
+                link.at[1 - side] = 0
                 other.feed(ev.StreamEnded(link.numbers[1 - side]))
 
-        link.stream = 0
-        if stream:
-            self._travel(link, side, arrive)
+        link.at[side] = 0
+        self._travel(link, side, arrive)
 
     def _announce(self, node: Node, topic: str, data: bytes) -> None:
         if not self.gossip:

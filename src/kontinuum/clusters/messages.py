@@ -212,12 +212,16 @@ class Parcel:
 
 @dataclass(frozen=True, slots=True)
 class Reauth:
-    """The sender has another key from now on. What declares it was sent before."""
+    """The sender has another key than it showed to TLS. What declares it was sent before."""
 
     kind: ClassVar[int] = Kind.REAUTH
 
     old: PeerId
+    """The key that it showed."""
+
     new: PeerId
+    """The key that it has."""
+
     signature: bytes
     """By the new key, over ``tags.reauth_bytes``."""
 

@@ -43,12 +43,11 @@ class Moving:
             self.met(session)
 
     def met(self, session: Session) -> None:
-        """If the peer knows us by an older key, prove the newer one."""
-        old, new = session.own_key, self._parts.local
+        """If we have shown an older key on this connection, prove the newer one: once on each stream."""
+        old, new = session.own_shown, self._parts.local
         if session.met and self._signer is not None and old != new:
             signature = self._signer.sign(REAUTH_PURPOSE, reauth_bytes(session.exporter, old, new))
             self._parts.send(session, Reauth(old, new, signature))
-            session.own_key = new
 
     def on_reauth(self, session: Session, message: Reauth, now: float) -> None:
         """A peer says that it has another key."""
@@ -56,12 +55,14 @@ class Moving:
         if message.new == session.peer:
             return
         was, will = session.judged.member, parts.book.judge(message.new).member
-        if message.old != session.peer or was is None or will is None:
+        if message.old != session.shown or was is None or will is None:
             parts.bar(session, "reauth")
             return
         if (was.cluster, was.place) != (will.cluster, will.place):
             parts.bar(session, "reauth")
             return
+        if session.member is not None:
+            return  # Its key speaks; no other one of its place does.
         signed = reauth_bytes(session.exporter, message.old, message.new)
         try:
             verify(message.new, REAUTH_PURPOSE, signed, message.signature)

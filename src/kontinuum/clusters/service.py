@@ -303,12 +303,11 @@ class ClusterService:
         except KontinuumError:
             self.take(ev.StreamEnded(session.number))
             return
-        if not stream.can_send or session.stream is not None:
+        if stream.can_send:
+            session.use(stream)
+        else:
             stream.close()
-            if session.stream is None:
-                self.take(ev.StreamEnded(session.number))
-            return
-        session.use(stream)
+            self.take(ev.StreamEnded(session.number))
 
     def _on_send(self, effect: ev.Send) -> None:
         if (session := self._sessions.get(effect.connection)) is not None:
@@ -327,8 +326,9 @@ class ClusterService:
 
     def _accept(self, stream: MessageStream) -> None:
         session = self._by_connection.get(stream.connection)
-        if session is None or not stream.bidirectional or self._closing or session.stream is not None:
+        if session is None or session.connection.outbound or not stream.bidirectional or self._closing:
             stream.reset(StreamCode.UNKNOWN_KIND)
             stream.stop(StreamCode.UNKNOWN_KIND)
             return
+        session.drop(StreamCode.CANCELLED)  # Who opens another one has given up the one before.
         session.use(OwnedMessageStream.adopt(stream, session))

@@ -80,8 +80,11 @@ class Session:
 
     outbound: bool
     exporter: bytes
-    own_key: PeerId
-    """The key by which the peer knows us here."""
+    shown: PeerId
+    """The key that the peer has shown to TLS."""
+
+    own_shown: PeerId
+    """The key that we have shown."""
 
     judged: Judged
     """What the book says of ``peer``."""
