@@ -1,5 +1,6 @@
 """The shell of the machine of clusters over real sockets: endpoints on loopback, no nodes around them."""
 
+import asyncio
 import contextlib
 
 import pytest
@@ -12,7 +13,7 @@ from kontinuum.base.errors import UnavailableError
 from kontinuum.clusters import events as ev
 from kontinuum.clusters.book import Book, Judgement
 from kontinuum.clusters.machine import ClusterMachine
-from kontinuum.clusters.messages import VERSION, Hello, encode
+from kontinuum.clusters.messages import VERSION, Heads, Hello, Statements, decode, encode
 from kontinuum.clusters.service import PROTOCOL, ClusterService
 from kontinuum.clusters.tags import EXPORTER_BYTES, EXPORTER_LABEL, hello_tag
 from kontinuum.identity import KeyPair
@@ -187,6 +188,54 @@ async def test_a_peer_without_the_protocol_is_left_alone():
         await eventually(lambda: not connection._streams)
         assert host.connections == [connection]
         assert not host.closed
+
+
+async def test_another_stream_of_the_dialler_takes_the_place_of_the_one_before():
+    """
+    And who was dialled cannot open any: there is one stream for each connection.
+    """
+    async with hosts(2) as (one, other):
+        (connection,) = other.connections
+        before = one.service.machine.counts["received_bytes"]
+        stream = await connection.open_messages(PROTOCOL)
+        await eventually(lambda: one.service.machine.counts["refused_late"] or one.met() == [])
+        assert stream.can_send
+        assert one.service.machine.counts["received_bytes"] == before
+        (theirs,) = one.connections
+        refused = await theirs.open_messages(PROTOCOL)
+        await eventually(lambda: not refused.can_send)
+
+
+async def test_while_much_waits_for_a_peer_it_is_not_listened_to(monkeypatch):
+    """
+    Questions are answered one after the other, as fast as their answers are read.
+    """
+    monkeypatch.setattr("kontinuum.clusters.sessions.MEMBER_WORK_MAX", 1_000_000)
+    monkeypatch.setattr("kontinuum.clusters.recognition.MEMBER_WORK_MAX", 1_000_000)
+    home = Home.found(1, 2)
+    author = Author(home.chain, home.root)
+    for _ in range(1000):
+        author.checkpoint(NOON)
+    (branch, epoch), (_, theirs) = home.secrets
+    async with Host(theirs.signing()) as greedy, Host(epoch.signing(), home, branch) as host:
+        connection = await greedy.dial(host)
+        stream = await connection.open_messages(PROTOCOL)
+        exporter = connection.export_keying_material(EXPORTER_LABEL, b"", EXPORTER_BYTES)
+        await stream.send(encode(Hello(VERSION, hello_tag(exporter, home.id, dialler=True))))
+        await eventually(host.met)
+        questions = 60
+        for _ in range(questions):
+            await stream.send(encode(Heads(home.id, (), is_answer=True)))
+        counts = host.service.machine.counts
+        await eventually(lambda: counts["received_bytes"] > 80)
+        await asyncio.sleep(0.3)
+        assert counts["received_bytes"] < questions * 41 / 2
+        assert host.service.counts["unread"] == 0
+        answers = 0
+        while answers < questions:
+            message = await stream.receive()
+            answers += isinstance(decode(message), Statements) and len(message) > 100_000
+        assert host.met()
 
 
 async def test_a_peer_that_does_not_read_loses_its_stream(monkeypatch):

@@ -106,6 +106,38 @@ def test_a_connection_that_began_under_the_old_key_goes_over(net):
     assert [each.peer for each in other.machine.sessions()].count(one.peer_id) == 2
 
 
+def test_a_proof_that_was_lost_with_its_stream_is_given_again(net):
+    """
+    On the next stream: the session is not cut for what the peer never got.
+    """
+    one, other, _ = net.add_all(Home.found(1, 3))
+    net.run(1)
+    link = next(link for link in net.links.values() if set(link.ends) == {one, other})
+    net.end_stream(link, other)
+    other.feed(ev.StreamEnded(link.numbers[link.side(other)]))
+    one.rekey()
+    net.run(2 * REAUTH_DEADLINE_S)
+
+    assert len(other.of(ev.Renamed)) == 1
+    assert other.of(ev.Cut) == []
+
+
+def test_a_proof_of_an_earlier_key_does_not_take_a_session_back(net):
+    """
+    While the newer key speaks, no other one of its place does.
+    """
+    home = Home.found(1, 2)
+    node = net.add(home, 0)
+    peer = Scripted(net, home.secrets[1][1].signing())
+    link = peer.meet(node, home.id)
+    moves = [moved_by(home, 1) for _ in range(2)]
+    peer.say(link, Statements(home.id, encode_bundle([statement for statement, _ in moves])))
+    peer.say(link, *(reauth(link, peer.peer_id, new) for _, new in reversed(moves)))
+
+    assert [effect.new for effect in node.of(ev.Renamed)] == [moves[1][1].peer_id]
+    assert node.machine.sessions()[0].peer == moves[1][1].peer_id
+
+
 def test_a_move_to_a_key_that_the_chain_does_not_declare_is_refused(net):
     """
     Our own program's mistake: nothing is sent.
