@@ -74,6 +74,8 @@ class Work:
     """Its node runs: it is asked to do what changes the directory."""
 
     passphrases: Passphrases = field(default_factory=Passphrases)
+    problems: list[str] = field(default_factory=list)
+    """What was wrong with the files and could be got over."""
 
     def book(self) -> Book:
         """All that is known, from the disk: a running node writes before it speaks.
@@ -85,7 +87,9 @@ class Work:
             self.store.home()  # It says how to come to one.
         book = self.store.load_book()
         for problem in self.store.problems:
-            state.output.note(problem)
+            if problem not in self.problems:
+                self.problems.append(problem)
+                state.output.note(problem)
         self.store.problems.clear()
         return book
 

@@ -57,11 +57,22 @@ def verify_follows(work: Work, given: Handover) -> None:
     """
     from kontinuum.base.errors import KontinuumError
     from kontinuum.clusters.new_root import follow_root
+    from kontinuum.keys.verdicts import branch_verdict
 
     book, own = work.own()
     place = given.branch.path.place
     hint = "choose another directory with --dir; only new keys for the same place replace those that are here"
     if place == book.place and given.chain.cluster == own.cluster:
+        together = own.copy()
+        together.merge(given.chain)
+        verdict = branch_verdict(together.registers, given.branch.path)
+        if not verdict.living:
+            raise CliError(
+                f"the keys in this handover are out of use already: {verdict.path} {verdict.status}",
+                family=Exit.MISUSE,
+                code="not_living",
+                hint="let the parent give new ones: kontinuum cluster recover",
+            )
         return
     if place == book.place and given.succession:
         try:

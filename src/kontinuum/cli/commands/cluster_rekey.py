@@ -84,10 +84,15 @@ def _rekey(work: "Work", parent: Path | None, source: str, parent_source: str) -
     from kontinuum.cli.cluster_vaults import reseal_for
     from kontinuum.cli.clusters import NODE_OPTION, NODE_PROMPT, speaker
     from kontinuum.keys.keystore import ByPassphrase, Unprotected, load_store
+    from kontinuum.keys.way_back import Way
 
     book, chain = work.own()
     keys, ask = work.store.keys, work.passphrases.asking(source, NODE_PROMPT, NODE_OPTION)
-    statements, secret = _next_epoch(work, chain, speaker(work, chain, parent, parent_source)[0])
+    branch = speaker(work, chain, parent, parent_source)[0]
+    if work.store.way(book).way is Way.NONE:
+        # What an interrupted rekeying left of the vault is finished first, or objects would be there twice.
+        reseal_for(work, chain, work.store.epochs(book, ask), source)
+    statements, secret = _next_epoch(work, chain, branch)
     epochs = keys.epochs()
     protected = bool(epochs) and load_store(keys.epoch_file(epochs[0])).protected
     keys.write(secret, ByPassphrase(ask()) if protected else Unprotected(), entropy=SystemEntropy())
