@@ -146,7 +146,7 @@ def _made(old: Chain, old_root: Any, new_root: Any, book: Book, change: RootChan
     from kontinuum.keys.errors import WrongRootError
 
     kept = change.handovers / CHAIN_FILE
-    begun = decode_cluster(kept.read_bytes()) if kept.exists() else None
+    begun = decode_cluster(kept.read_bytes()).chain if kept.exists() else None
     if begun is not None:
         try:
             root_branch(begun.genesis, new_root)

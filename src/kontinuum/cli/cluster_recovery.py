@@ -46,12 +46,14 @@ def recover_all(
         sources: Of the passphrases of the node's key, its branch, and the root.
         unprotected: Keys without a passphrase.
     """
+    from kontinuum.clusters.book import Book
     from kontinuum.clusters.trust import TrustList
 
     with workplace(directory, create=True) as work:
         _verify_apart(work, copy)
         seed = stored_root(work, root, sources[2])
         book = _left_of(copy)
+        friends = book.trusted()  # Before the root's new words take its authors' keys out of use.
         chain, branch = _chain(seed, book, number)
         vault = None if copy is None else _vault_in(copy)
         owners = _owners(vault, branch, chain)
@@ -65,7 +67,9 @@ def recover_all(
                 branch_source=sources[1],
                 unprotected=unprotected,
             )
-            _begin(work, given, keys, TrustList(book.trust))
+            again = Book(chain, given.branch.path, TrustList(book.trust))
+            again.trust_again(friends, given.epoch.signing(), datetime.now(UTC))
+            _begin(work, given, keys, again.trust)
             for cluster in book.clusters()[1:]:
                 other = book.chain(cluster)
                 if other is not None:

@@ -205,6 +205,14 @@ class Book:
             self._state = ()
         return merged
 
+    def succession(self) -> tuple[Statement, ...]:
+        """How our cluster followed on the one before: that root's last word, and what it builds on."""
+        former = [each for each in self.trusted() if each.successor == self.cluster]
+        chain = self.chain(max(former, key=lambda each: each.since).cluster) if former else None
+        if chain is None:
+            return ()
+        return chain.foundation(statement.id for statement in chain.registers.transitions)
+
     # --- who is who ---
 
     def judge(self, key: PeerId) -> Judged:
@@ -315,6 +323,26 @@ class Book:
             each.name for each in self.trusted() if genesis.cluster not in (each.cluster, each.successor)
         }
         return self._entry(genesis, unused_name(name, taken), How(how), signer, at, trusted=True)
+
+    def trust_again(self, trusted: Iterable[Trusted], signer: KeyPair, at: datetime) -> list[TrustEntry]:
+        """Say in this node's name what others said whose words fell or will: after a loss, under a new root.
+
+        Args:
+            trusted: What :meth:`trusted` gave before, in this book or in another one of the same owner.
+            signer: This node's key.
+            at: Now, aware.
+
+        Returns:
+            The entries, merged.
+
+        Raises:
+            As :meth:`trust_entry`.
+        """
+        entries: list[TrustEntry] = []
+        for each in trusted:
+            entry = self.trust_entry(each.genesis, each.name, How.GIVEN, signer, at)
+            entries += self.merge_trust([entry])
+        return entries
 
     def distrust_entry(self, name: str, signer: KeyPair, at: datetime) -> TrustEntry:
         """The entry, not merged yet, by which this node trusts a cluster no longer.

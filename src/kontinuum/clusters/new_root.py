@@ -164,10 +164,8 @@ def _trust_again(
     branch, epoch = next(iter(places.values()))
     signer = branch.epoch(epoch).signing()
     book = Book(chain, branch.path, TrustList())
-    entries = []
-    for each in (each for each in trusted if each.cluster not in {old.cluster, chain.cluster}):
-        entry = book.trust_entry(each.genesis, each.name, How.GIVEN, signer, at)
-        entries += book.merge_trust([entry])
+    others = (each for each in trusted if each.cluster not in {old.cluster, chain.cluster})
+    entries = book.trust_again(others, signer, at)
     entry = book.trust_entry(old.genesis, FORMER_NAME, How.TRANSITION, signer, at)
     entries += book.merge_trust([entry])
     return tuple(entries)

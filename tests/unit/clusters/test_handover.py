@@ -160,7 +160,10 @@ def test_an_exported_cluster_is_read_back_and_damage_is_told():
     """
     data = encode_cluster(OURS.chain)
 
-    assert decode_cluster(data) == OURS.chain
+    assert decode_cluster(data).chain == OURS.chain
+    assert decode_cluster(data).succession == ()
+    before = OURS.laptop.statements
+    assert decode_cluster(encode_cluster(OURS.chain, before)).succession == before
     assert OURS.server.epoch.expose() not in data
     for at in range(0, len(data), 11):
         changed = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]

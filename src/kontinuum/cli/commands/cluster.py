@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kontinuum.cli import state
-from kontinuum.cli.commands import cluster_look, cluster_rekey, cluster_trust
+from kontinuum.cli.commands import cluster_look, cluster_rekey, cluster_story, cluster_trust
 from kontinuum.cli.commands.cluster_options import (
     BranchSourceOption,
     ContactOption,
@@ -45,6 +45,7 @@ app.command("rekey")(cluster_rekey.rekey)
 app.command("trust")(cluster_trust.trust)
 app.command("untrust")(cluster_trust.untrust)
 app.command("follow")(cluster_trust.follow)
+app.command("story")(cluster_story.story)
 
 
 @app.command("init")
@@ -163,21 +164,25 @@ def join(  # noqa: PLR0917 -- typer passes by name
         if work.store.exists():
             verify_follows(work, given)
             before = work.store.epochs(work.book(), ask)
-        keys = new_keys(
-            work,
-            given.branch,
-            given.epoch,
-            source=passphrase_source,
-            branch_source=branch_passphrase_source,
-            unprotected=unprotected,
-        )
-        work.store.begin(
-            given.chain, given.branch.path, keys, TrustList(given.trust), entropy=SystemEntropy()
-        )
+        # If it joined already, perhaps a crash kept it from doing the rest.
+        if not before or before[0].path != given.branch.path or given.epoch not in before:
+            keys = new_keys(
+                work,
+                given.branch,
+                given.epoch,
+                source=passphrase_source,
+                branch_source=branch_passphrase_source,
+                unprotected=unprotected,
+            )
+            trust = TrustList(given.trust)
+            work.store.begin(given.chain, given.branch.path, keys, trust, entropy=SystemEntropy())
         write_settings(work.directory)
         remembered = remember_contacts(work.directory, given.contacts)
-        reseal_for(work, given.chain, [given.epoch, *before], passphrase_source)
-        data = _node_json(given) | {"directory": str(work.directory.path)}
+        book, chain = work.own()
+        epochs = work.store.epochs(book, ask)
+        reseal_for(work, chain, epochs, passphrase_source)
+        current = {"key": str(epochs[0].signing().peer_id), "directory": str(work.directory.path)}
+        data = _node_json(given) | current
     state.output.result(data, f"this node is {data['place']} {data['label']}, key {data['key']}")
     where = "" if directory is None else f" --dir {directory}"
     state.output.note(f"start it with: kontinuum node run{where}; then delete {file}")

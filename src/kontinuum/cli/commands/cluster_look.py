@@ -35,12 +35,13 @@ def show(
         sessions = work.ask("cluster.show")["sessions"] if work.running else None
         data = show_json(work, book, chain, sessions)
         if export is not None:
-            create_atomically(export, encode_cluster(chain), mode=0o644)
+            create_atomically(export, encode_cluster(chain, book.succession()), mode=0o644)
             data["exported"] = str(export)
     state.output.result(data, show_text(data))
     if export is not None:
         state.output.note(
-            f"{export} holds nothing secret; there: kontinuum cluster trust {export.name} --name NAME"
+            f"{export} holds nothing secret; there: kontinuum cluster trust {export.name} --name NAME, or "
+            f"follow NAME {export.name}, if it was another cluster there before"
         )
 
 
@@ -62,7 +63,7 @@ def log(
     with workplace(directory) as work:
         book, chain = work.own()
         chain = _named(book, chain, name)
-        problems = [*work.store.problems, *(problems_of(chain) if verify else [])]
+        problems = [*work.problems, *(problems_of(chain) if verify else [])]
         data = log_json(chain, name or "home", problems if verify else None)
     state.output.result(data, log_text(data))
     if verify and problems:

@@ -15,6 +15,7 @@ from kontinuum.cli.options import DirOption, JsonOption
 if TYPE_CHECKING:
     from kontinuum.cli.clusters import Work
     from kontinuum.clusters.book import Book
+    from kontinuum.clusters.exported import ExportedCluster
     from kontinuum.keys.chain import Chain
 
 
@@ -37,7 +38,7 @@ def trust(
     """Trust another cluster by its file; all nodes of ours will. In person, `kontinuum meet` does it."""
     from kontinuum.cli.clusters import workplace
 
-    chain = _exported(file)
+    chain = _exported(file).chain
     if cluster is not None and (len(cluster) < 8 or not chain.cluster.hex().startswith(cluster.lower())):
         raise CliError(
             f"the file is of cluster {chain.cluster.hex()}, not of {cluster}",
@@ -90,6 +91,12 @@ def follow(
     with workplace(directory) as work:
         book, _ = work.own()
         before = book.trusted_named(name)
+        given = None if file is None else _exported(file)
+        if given is not None and before.successor is None:
+            # What the old root said last may be news to us; it is checked like anybody's.
+            said = book.merge(before.cluster, given.succession).added
+            work.say(before.cluster, said)
+            before = next(each for each in book.trusted() if each.cluster == before.cluster)
         if before.successor is None:
             raise CliError(
                 f"as far as we know, the root of {name} did not leave, or named several successors",
@@ -97,14 +104,14 @@ def follow(
                 code="no_successor",
                 hint="meet its owner again: kontinuum meet",
             )
-        if file is None:
+        if given is None:
             raise CliError(
                 f"{name} went on as cluster {before.successor.hex()}",
                 family=Exit.MISUSE,
                 code="usage",
                 hint="get its file from there (kontinuum cluster show --export FILE), then follow NAME FILE",
             )
-        chain, old = _exported(file), book.chain(before.cluster)
+        chain, old = given.chain, book.chain(before.cluster)
         if old is None:
             raise AssertionError("a trusted cluster has a chain")
         verify_succession(old, chain.genesis)
@@ -112,8 +119,8 @@ def follow(
     state.output.result(data, f"{data['name']} is cluster {data['cluster']} from now on")
 
 
-def _exported(file: Path) -> "Chain":
-    """The chain in a file."""
+def _exported(file: Path) -> "ExportedCluster":
+    """What a file of a cluster holds."""
     from kontinuum.base.errors import FileTooLargeError, FileUnavailableError
     from kontinuum.clusters.exported import EXPORTED_BYTES_MAX, decode_cluster
 
