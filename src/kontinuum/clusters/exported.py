@@ -9,7 +9,7 @@ it builds on. Who trusted the old cluster can follow by it.
 
 Whoever trusts it must know by other means that the file is the right one: compare the cluster's id.
 
-Source:   our own format, docs/protocols/clusters.md.
+Source:   our own format, docs/protocols/cluster-files.md.
 Bounds:   EXPORTED_BYTES_MAX.
 Trust:    any bytes give a Chain, whose statements were verified, or an ExportedError.
 Pure:     no I/O, clock or randomness.

@@ -8,7 +8,7 @@ node. So it is sealed: by a passphrase, to a key of the machine that it is for, 
     "kontinuum handover\n" | version (1) | sealed or open (1) | content
     content: the CBOR map, or an age file with it
 
-Source:   our own format, docs/protocols/clusters.md; C2SP age.md.
+Source:   our own format, docs/protocols/cluster-files.md; C2SP age.md.
 Bounds:   HANDOVER_BYTES_MAX, HANDOVER_CONTACTS_MAX, the bounds of chains and of the list of trust.
 Trust:    any bytes give a Handover or a HandoverError. Its chain is verified, and its secrets must be those
           that the chain names.

@@ -1,6 +1,6 @@
 """``cluster.cbor``: which cluster a node is of, which branch it has, and what was ordered.
 
-Source:   our own format, docs/protocols/clusters.md.
+Source:   our own format, docs/protocols/cluster-files.md.
 Bounds:   HOME_BYTES_MAX, FORMER_KEYS_MAX.
 Trust:    any bytes give a Home or a PeerError.
 Pure:     no I/O, clock or randomness.

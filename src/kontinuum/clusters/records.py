@@ -9,7 +9,7 @@ Every record begins with a mark and names its length and checksum, so that a rea
 a damaged one. A file that ends in the middle of a record was cut off by a crash: that record was never
 promised to anybody.
 
-Source:   our own format, docs/protocols/clusters.md.
+Source:   our own format, docs/protocols/cluster-files.md.
 Bounds:   RECORD_BYTES_MAX for a record; the caller names the most bytes of a file.
 Trust:    any bytes give a list of records and what was found wrong.
 Pure:     no I/O, clock or randomness.

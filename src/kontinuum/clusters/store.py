@@ -11,7 +11,7 @@
 ``cluster.cbor`` is written last when a node joins a cluster, and it alone says which keys count: before it is
 there, nothing has happened.
 
-Source:   our own format, docs/protocols/clusters.md.
+Source:   our own format, docs/protocols/cluster-files.md.
 Bounds:   HOME_BYTES_MAX, FORMER_KEYS_MAX; those of record files, chains and the list of trust.
 Trust:    the files are outside input: statements and entries are verified as if a stranger had sent them.
 Secrets:  only in key stores. Directories are 0700, files 0600.

@@ -8,7 +8,7 @@ and what the others said before counts again.
 The list only grows, but for an author's older word about the same cluster; whatever the order in which
 entries come in, the list is the same.
 
-Source:   our own format, docs/protocols/clusters.md.
+Source:   our own format, docs/protocols/cluster-files.md.
 Bounds:   TRUSTED_MAX entries of one author, TRUST_ENTRIES_MAX in all, CLUSTER_TRUST_ENTRY_BYTES_MAX bytes of
           each.
 Trust:    bytes are hostile. An entry that exists bears its author's signature; whether he may speak for our
@@ -60,7 +60,7 @@ TRUST_SEQUENCE_MAX = 2**63 - 1
 _PURPOSE = "cluster-trust"
 
 _VERSION, _OWN, _GENESIS, _NAME, _TRUSTED, _HOW, _SEQUENCE, _ISSUED_AT, _AUTHOR, _SIGNATURE = range(10)
-"""Keys of the map, in the order of ``clusters.cddl``."""
+"""Keys of the map, in the order of ``cluster-files.cddl``."""
 
 
 class How(StrEnum):
