@@ -191,6 +191,10 @@ class ClusterService:
             session.stream = None
             self.take(ev.Closed(session.number))
 
+    def connections(self) -> list[Connection]:
+        """Those that are open."""
+        return list(self._by_connection)
+
     def heard(self, topic: str, data: bytes) -> None:
         """A message came on the topic of a cluster."""
         self.take(ev.Heard(topic, data))

@@ -17,7 +17,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from kontinuum.base.entropy import Rng, SystemEntropy
-from kontinuum.base.errors import KontinuumError
+from kontinuum.base.errors import KontinuumError, MisuseError, PeerError
 from kontinuum.base.log import RoomLogger
 from kontinuum.clusters import events as ev
 from kontinuum.clusters.book import Book, Judgement
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from kontinuum.clusters.book import Member, Trusted
     from kontinuum.clusters.trust import TrustEntry
     from kontinuum.identity import KeyPair
+    from kontinuum.identity.pow import ProofOfWork
     from kontinuum.keys.derivation import EpochSecret
     from kontinuum.keys.genesis import ClusterId, Genesis
     from kontinuum.keys.orders import Order
@@ -79,7 +80,8 @@ class NodeClusters:
         neighbours: The node's connections.
         pointers: Leaves and follows pointers at old keys.
         reach: Connects to a peer; raises a KontinuumError.
-        adopt: Moves the node to another key; mines its proof of work first.
+        prove: Mines the proof of work of another key.
+        adopt: Moves the node to another key.
         tell: Told what happens.
     """
 
@@ -93,7 +95,8 @@ class NodeClusters:
         neighbours: Neighbours,
         pointers: Pointers,
         reach: Callable[[PeerId], Awaitable[object]],
-        adopt: Callable[[KeyPair], Awaitable[None]],
+        prove: Callable[[KeyPair], Awaitable[ProofOfWork]],
+        adopt: Callable[[KeyPair, ProofOfWork], Awaitable[None]],
         tell: Callable[[NodeEvent], None],
     ) -> None:
         self.book: Book = home.book
@@ -107,6 +110,7 @@ class NodeClusters:
         self._neighbours = neighbours
         self.pointers = pointers
         """Where this node went, for strangers who know an earlier key."""
+        self._prove = prove
         self._adopt = adopt
         self._rekeying = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -299,20 +303,24 @@ class NodeClusters:
         """Move this node to another epoch of its branch, whose statements are made and whose secret is kept.
 
         The order matters: the work is mined while the old key still speaks, the statements are on the disk
-        before anybody hears of them, and the peers hear them before the new key proves itself.
+        before anybody hears of the new key, and then nothing waits until all of the node has gone over.
 
         Raises:
-            MisuseError: The statements do not declare that key for this node's place.
+            MisuseError: The statements do not declare that key for this node's place. Nothing has changed.
+            FileUnavailableError: The disk is full or read-only. Nothing has changed.
         """
         async with self._rekeying:
             old, new = self.home.signer, secret.signing()
             if new.peer_id == old.peer_id:
                 return new.peer_id
-            await self._adopt(new)
+            self._verify_declared(statements, secret)
+            proof = await self._prove(new)
+            self.store.append(self._verify_declared(statements, secret), statements)
+            await self._adopt(new, proof)
             self.home.move_to(secret)
             self.service.feed(ev.Moved(tuple(statements), new, old.peer_id))
-            for key, connection in list(self._neighbours.links.current.items()):
-                if self.who(key) is not None:
+            for connection in self.service.connections():
+                if self.who(connection.peer_id) is not None:
                     self._neighbours.proved(connection)
             _log.info("this node has a new key", key=new.peer_id.short, before=old.peer_id.short)
             self._spawn(self.leave_pointers(), "pointers")
@@ -320,6 +328,17 @@ class NodeClusters:
             return new.peer_id
 
     # --- inside ---
+
+    def _verify_declared(self, statements: Sequence[Statement], secret: EpochSecret) -> ClusterId:
+        """Check that our chain, with these statements, names the epoch's key as that of our place now."""
+        chain, key = self.book.own, secret.signing().peer_id
+        if chain is not None:
+            after = chain.copy()
+            after.merge(statements)
+            with contextlib.suppress(PeerError):
+                if Standing(after).verify_speaker(key) == self.home.path.place:
+                    return chain.cluster
+        raise MisuseError(f"no statement makes {key.short} the key of this node")
 
     async def _reseal(self) -> None:
         """Seal the vault to the key of now. What a crash leaves opens with the earlier keys, which stay."""

@@ -233,7 +233,8 @@ class Node(OptionalRooms, CallMethods, DhtMethods, HandlerMethods, PubSubMethods
             neighbours=self._neighbours,
             pointers=pointers,
             reach=self._find,
-            adopt=partial(self._go_over, proof_path),
+            prove=partial(self._prove, proof_path),
+            adopt=self.adopt,
             tell=self._tell,
         )
         pubsub = self._pubsub = start_pubsub(
@@ -323,12 +324,10 @@ class Node(OptionalRooms, CallMethods, DhtMethods, HandlerMethods, PubSubMethods
         _log.info("the node goes by another identity", peer=self.peer_id.short, former=former.short)
         await asyncio.sleep(0)  # What is to be told leaves.
 
-    async def _go_over(self, proof_path: Path | None, key_pair: KeyPair) -> None:
-        """Mine the work of another identity of ours, and go over to it."""
+    async def _prove(self, path: Path | None, key_pair: KeyPair) -> ProofOfWork:
+        """The work of another identity of ours."""
         network = network_id(self.config.network)
-        await self.adopt(
-            key_pair, await proof_of(key_pair.peer_id, network, self.config.pow_bits, path=proof_path)
-        )
+        return await proof_of(key_pair.peer_id, network, self.config.pow_bits, path=path)
 
     async def close(self) -> None:
         """Stop handlers, tell the peers, save what is to be kept. A second call does nothing."""

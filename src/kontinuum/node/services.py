@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from kontinuum.base.clock import Clock
     from kontinuum.identity import Contact, Multiaddr, PeerId
+    from kontinuum.identity.pow import ProofOfWork
     from kontinuum.node.cluster_home import ClusterHome
     from kontinuum.node.clusters import NodeClusters
     from kontinuum.node.config import NodeConfig
@@ -199,7 +200,8 @@ def start_clusters(
     neighbours: Neighbours,
     pointers: Pointers,
     reach: Callable[[PeerId], Awaitable[Connection]],
-    adopt: Callable[[KeyPair], Awaitable[None]],
+    prove: Callable[[KeyPair], Awaitable[ProofOfWork]],
+    adopt: Callable[[KeyPair, ProofOfWork], Awaitable[None]],
     tell: Callable[[NodeEvent], None],
 ) -> NodeClusters | None:
     """Speak with the other nodes of our cluster, and those of clusters that it trusts, if it has one."""
@@ -215,6 +217,7 @@ def start_clusters(
         neighbours=neighbours,
         pointers=pointers,
         reach=reach,
+        prove=prove,
         adopt=adopt,
         tell=tell,
     )

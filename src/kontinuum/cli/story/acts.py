@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from kontinuum.cli.story.stage import Stage, StoryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
 LETTER = "Dear Alice, this letter has outlived every machine that it was on.\n"
@@ -58,7 +58,7 @@ class Story:
         self._contacts: dict[str, str] = {}
         self._words = b""
 
-    def play(self) -> Iterator[Act]:
+    def play(self) -> Generator[Act, None, None]:
         """Play the acts, one after the other; ends all processes at the end.
 
         Raises:
