@@ -56,7 +56,7 @@ class ExportedCluster:
 
 def encode_cluster(chain: Chain, succession: Iterable[Statement] = ()) -> bytes:
     """The content of a file."""
-    listed = [chain.genesis.encode(), list(bundles(chain)), list(bundles(succession))]
+    listed: list[cbor.CborValue] = [chain.genesis.encode(), list(bundles(chain)), list(bundles(succession))]
     return MAGIC + bytes([EXPORTED_VERSION]) + cbor.encode(listed)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kontinuum.cli.story.stage import Stage, StoryError
@@ -146,9 +147,9 @@ class Story:
             raise StoryError("the two sides saw different words")
         said = " ".join(joined["words"])
         for name in ALICE:
-            self.stage.until(f"{name} trusts Bob", lambda name=name: self._trusts(name, "bob"))
+            self.stage.until(f"{name} trusts Bob", partial(self._trusts, name, "bob"))
         for name in BOB:
-            self.stage.until(f"{name} trusts Alice", lambda name=name: self._trusts(name, "alice"))
+            self.stage.until(f"{name} trusts Alice", partial(self._trusts, name, "alice"))
         facts = {"code_chars": len(code), "words": said}
         return f"Both read aloud: {said}. All of both clusters' machines know it.", facts
 
@@ -185,9 +186,7 @@ class Story:
             "--dir", desk,
         )  # fmt: skip
         for name in (desk, ALICE[1], *BOB):
-            self.stage.until(
-                f"{name} has cut the phone off", lambda name=name: before not in self._connected_keys(name)
-            )
+            self.stage.until(f"{name} has cut the phone off", partial(self._has_cut, name, before))
         # The thief holds all that the phone held, and moves it to a new key; nobody takes that for its word.
         self.stage.run("cluster", "rekey", "--dir", phone)
         after = self._show(phone)["key"]
@@ -276,14 +275,17 @@ class Story:
 
     def _connected(self, name: str, count: int) -> None:
         def enough() -> bool:
-            members = self._show(name)["members"]
-            return sum(each["connected"] for each in members) >= count
+            connected = [each for each in self._show(name)["members"] if each["connected"]]
+            return len(connected) >= count
 
         self.stage.until(f"{name} is connected with {count} others", enough, 30)
 
     def _connected_keys(self, name: str) -> list[str]:
         peers = self.stage.run("peers", "--dir", name, show=False)["peers"]
         return [each["peer_id"] for each in peers if each["connected"]] or ["nobody"]
+
+    def _has_cut(self, name: str, key: str) -> bool:
+        return key not in self._connected_keys(name)
 
     def _trusts(self, name: str, whom: str) -> bool:
         return any(each["name"] == whom for each in self._show(name)["trusted"])
@@ -304,7 +306,7 @@ class Story:
     def _last(events: list[dict[str, Any]], key: str) -> dict[str, Any]:
         for event in reversed(events):
             if key in event:
-                return event
+                return dict(event)
         raise StoryError(f"a command did not tell its {key}")
 
 
