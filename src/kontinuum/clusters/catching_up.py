@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from kontinuum.clusters.sessions import Parts, Session
+    from kontinuum.keys.chain import Merged
     from kontinuum.keys.genesis import ClusterId
     from kontinuum.keys.statements import Statement
 
@@ -88,7 +89,7 @@ class CatchingUp:
         self._sayings = sayings
         self._say = say
         self._learned = learned
-        self._digests: dict[ClusterId, tuple[int, bytes]] = {}
+        self._digests: dict[ClusterId, bytes] = {}
         self._turn = 0
         """The session that heard a summary last."""
 
@@ -142,10 +143,9 @@ class CatchingUp:
         if chain is None:
             return b""
         known = self._digests.get(cluster)
-        if known is None or known[0] != len(chain):
-            heads = hashlib.sha256(b"".join(chain.heads())).digest()
-            known = self._digests[cluster] = (len(chain), heads)
-        return known[1]
+        if known is None:
+            known = self._digests[cluster] = hashlib.sha256(b"".join(chain.heads())).digest()
+        return known
 
     # --- questions and answers ---
 
@@ -216,13 +216,22 @@ class CatchingUp:
         added: list[Statement] = []
         missing = False
         for start in range(0, len(statements), MERGE_SLICE):
-            merged = self._parts.book.merge(cluster, statements[start : start + MERGE_SLICE])
+            merged = self.take(cluster, statements[start : start + MERGE_SLICE])
             added += merged.added
             missing |= bool(merged.missing)
             for _, error in merged.refused:
                 if isinstance(error, PeerError):
                     return added, missing, error
         return added, missing, None
+
+    def take(self, cluster: ClusterId, statements: Sequence[Statement]) -> Merged:
+        """Merge statements into the book: nobody else does.
+
+        Raises:
+            UnknownClusterError: It is neither ours nor trusted.
+        """
+        self._digests.pop(cluster, None)
+        return self._parts.book.merge(cluster, statements)
 
     def _may_tell(self, session: Session) -> Iterable[ClusterId]:
         """Of which clusters' chains we listen to a peer."""
@@ -235,7 +244,6 @@ class CatchingUp:
 
     def push(self, cluster: ClusterId, added: Sequence[Statement], source: Session | None) -> None:
         """Tell everybody who shares a chain what is new in it, except whom it came from."""
-        self._digests.pop(cluster, None)
         encoded = [Statements(cluster, bundle) for bundle in bundles(added)]
         whole = len(encoded) == 1 and len(encoded[0].bundle) <= PUSH_BYTES_MAX
         for session in list(self._parts.sharing(cluster)):

@@ -356,7 +356,7 @@ class ClusterMachine:
 
     def _on_said(self, event: ev.Said, _now: float) -> None:
         try:
-            merged = self.book.merge(event.cluster, event.statements)
+            merged = self._catching_up.take(event.cluster, event.statements)
         except KontinuumError as error:
             self._parts.out.append(ev.NotSaid(error))
             return
@@ -399,7 +399,7 @@ class ClusterMachine:
         cluster = self.book.cluster
         if cluster is None:
             return
-        added = self.book.merge(cluster, event.statements).added
+        added = self._catching_up.take(cluster, event.statements).added
         judged = self.book.judge(event.signer.peer_id)
         if judged.judgement is not Judgement.MEMBER or judged.member is None or not judged.member.own:
             undeclared = MisuseError("the chain does not say that the new key speaks for a node of ours")

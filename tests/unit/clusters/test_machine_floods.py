@@ -7,7 +7,7 @@ import pytest
 from helpers.cluster_net import ClusterNet, Home, Scripted
 from helpers.keys import NOON
 from kontinuum.clusters import events as ev
-from kontinuum.clusters.catching_up import ANSWER_WORK_STATEMENTS, MERGE_SLICE, SUMMARY_WORK
+from kontinuum.clusters.catching_up import ANSWER_WORK_STATEMENTS, ASK_S, MERGE_SLICE, SUMMARY_WORK
 from kontinuum.clusters.machine import PARCEL_WORK
 from kontinuum.clusters.messages import Heads, Hello, Parcel, Statements, Summary, encode
 from kontinuum.clusters.news import HEARD_BYTES_MAX, NEWS_BYTES_MAX
@@ -250,6 +250,7 @@ def test_two_sides_that_lack_what_the_other_cannot_give_do_not_ask_for_ever(net)
     odd = Heads(home.id, (bytes(32),), is_answer=False)
     peer.say(link, odd)
     assert [heads.is_answer for heads in peer.heard(Heads)] == [True]
+    net.run(2 * ASK_S)
     peer.say(link, replace(odd, is_answer=True))
     assert len(peer.heard(Heads)) == 1
 

@@ -6,7 +6,7 @@ import pytest
 
 from helpers.cluster_net import ClusterNet, Home, Scripted
 from kontinuum.clusters import events as ev
-from kontinuum.clusters.messages import Heads, Statements
+from kontinuum.clusters.messages import Heads, Statements, Summary, decode
 from kontinuum.clusters.news import NEWS_DELAY_S
 from kontinuum.clusters.tags import open_news, topic_of
 from kontinuum.keys.author import Author
@@ -260,6 +260,52 @@ def test_a_question_about_a_third_cluster_is_not_answered(net):
     assert not [message for message in asker.heard((Heads, Statements)) if message.cluster == third.id]
 
 
+def test_statements_about_a_third_cluster_are_not_listened_to(net):
+    """
+    A friend cannot find out whom else we trust: not by what we take, nor by what we ask then.
+    """
+    mine, theirs = friends(net, Home.found(1, 1), Home.found(2, 2))
+    third = Home.found(3, 2)
+    mine[0].trust(third, "carol")
+    chain = third.copy()
+    author = Author(chain, third.root)
+    news = [author.checkpoint(net.at()) for _ in range(2)]
+    friend = Scripted(net, theirs[1].key)
+    link = friend.meet(mine[0], theirs[1].home.id)
+    for each in reversed(news):
+        friend.say(link, Statements(third.id, encode_bundle([each])))
+
+    assert mine[0].book.chain(third.id) == third.chain
+    assert not [message for message in friend.heard(Heads) if message.cluster == third.id]
+
+
+def test_many_statements_at_once_are_not_pushed_but_asked_for(net):
+    """
+    More than PUSH_BYTES_MAX: peers hear a summary, and each asks for what it lacks.
+    """
+    one, other = net.add_all(Home.found(1, 2))
+    net.run(1)
+    sent = []
+    send_raw = net.send_raw
+    net.send_raw = lambda link, sender, data: (sent.append((sender, data)), send_raw(link, sender, data))
+    one.say(lambda author: [author.checkpoint(net.at()) for _ in range(400)])
+    net.run(1)
+
+    assert isinstance(next(decode(data) for sender, data in sent if sender is one), Summary)
+    assert isinstance(next(decode(data) for sender, data in sent if sender is other), Heads)
+    assert one.book.own == other.book.own
+
+
+def test_the_topics_are_named_when_they_change_and_not_else(net):
+    """
+    Whatever the chains say.
+    """
+    (one,) = net.add_all(Home.found(1, 1))
+    for _ in range(3):
+        one.say(lambda author: author.checkpoint(net.at()))
+    assert len(one.of(ev.Follow)) == 1
+
+
 def test_who_is_trusted_no_longer_is_a_stranger_again(net):
     """
     His stream is refused, his chain forgotten, and the node is told that it lost him.
@@ -272,6 +318,20 @@ def test_who_is_trusted_no_longer_is_a_stranger_again(net):
     assert [lost.member.place for lost in mine[0].of(ev.Lost)] == [theirs[0].branch.path.place]
     assert mine[0].of(ev.Cut) == []
     assert mine[0].topics == (topic_of(mine[0].home.id),)
+
+
+def test_a_stream_that_is_refused_is_tried_again_ever_later(net):
+    """
+    A cluster that trusts another one, which does not: a try each minute in the end.
+    """
+    one, other = Home.found(1, 1), Home.found(2, 1)
+    mine, theirs = net.add(one, 0), net.add(other, 0)
+    net.connect(mine, theirs)
+    mine.trust(other, "bob")
+    net.run(600)
+
+    assert 12 <= len(mine.of(ev.OpenStream)) <= 18
+    assert theirs.of(ev.Cut) == []
 
 
 def test_two_clusters_that_met_while_connected_find_each_other(net):
@@ -308,6 +368,21 @@ def test_news_reach_nodes_without_a_session_by_the_topic():
     assert announced.topic == topic_of(home.id)
     assert decode_bundle(open_news(home.id, announced.data))
     net.run_until(lambda: not nodes[1].recognises(nodes[2].peer_id), 1)
+
+
+def test_news_on_the_topic_bring_what_they_build_on():
+    """
+    A node that missed the root's last words can take its next one, without a session.
+    """
+    net = ClusterNet()
+    home = Home.found(1, 3)
+    nodes = [net.add(home, index) for index in range(3)]
+    nodes[0].say(lambda author: author.checkpoint(net.at()))
+    nodes[0].revoke(nodes[2], Scope.PLACE)
+    announced = nodes[0].of(ev.Announce)[-1]
+    nodes[1].feed(ev.Heard(announced.topic, announced.data))
+
+    assert not nodes[1].recognises(nodes[2].peer_id)
 
 
 def test_news_from_the_topic_go_on_over_sessions():

@@ -157,6 +157,21 @@ def test_entries_of_others_are_passed_over(net, who):
     assert node.machine.counts["trust_passed_over"] == 1
 
 
+def test_an_entry_is_not_sent_back_to_who_brought_it(net):
+    """
+    It goes on to the others.
+    """
+    home, foe = Home.found(1, 3), Home.found(3, 1)
+    node, other = net.add(home, 0), net.add(home, 2)
+    net.connect(node, other)
+    fellow = Scripted(net, home.secrets[1][1].signing())
+    link = fellow.meet(node, home.id)
+    fellow.say(link, Trust((entry_by(fellow.key, home, foe).encode(),)))
+
+    assert other.book.chain(foe.id) is not None
+    assert fellow.heard(Trust) == []
+
+
 def test_entries_from_a_trusted_cluster_are_not_listened_to(net):
     """
     Not even if one of our own nodes signed them: they come from fellows.
@@ -324,6 +339,7 @@ def test_orders_of_a_trusted_cluster_are_not_listened_to(net):
     friend = Scripted(net, other.secrets[0][1].signing())
     link = friend.meet(node, other.id)
     friend.say(link, Orders(order_to(node).encode()))
+    assert node.of(ev.Ordered) == []
     node.feed(ev.OrderGiven(order_to(node)))
 
     assert len(node.of(ev.Ordered)) == 1
