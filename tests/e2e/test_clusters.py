@@ -9,9 +9,14 @@ import pytest
 from helpers.clusters import Household, household, now
 from helpers.nodes import eventually, happens, quiet_node, seconds
 from kontinuum import Node
+from kontinuum.base.entropy import SystemEntropy
 from kontinuum.base.errors import KontinuumError
+from kontinuum.clusters import acts
+from kontinuum.clusters.handover import open_handover, seal_handover
+from kontinuum.clusters.store import ClusterStore, Keys
 from kontinuum.keys.bodies import Reason, Scope
 from kontinuum.keys.errors import StaleOrderError
+from kontinuum.keys.keystore import Unprotected
 from kontinuum.keys.orders import Order
 from kontinuum.node.cluster_events import SessionCut
 from kontinuum.node.data_dir import DataDir
@@ -200,6 +205,34 @@ async def test_the_vault_opens_through_a_rekey_and_is_copied_among_the_nodes_onl
         async with quiet_node(data_dir=directory(tmp_path / "stranger")) as stranger:
             with pytest.raises(SyncRefusedError):
                 await VaultSync(stranger, lambda _peer: False).sync(laptop.contact)
+
+
+async def test_a_recovered_node_opens_what_its_place_had_sealed_before(tmp_path):
+    """
+    New machine, new branch, same place: the copy that another node kept comes back and opens; the old machine
+    is cut off.
+    """
+    async with household(tmp_path, "server", "laptop") as (home, (server, laptop)):
+        await laptop.vault.put(b"letter", name="letter")
+        await server.clusters.vault_sync.sync("/1")
+        lost = laptop.peer_id
+        made = acts.recover_node(home.chain, home.root, home.path("laptop"), now())
+        given = open_handover(seal_handover(made.handover, Unprotected(), entropy=SystemEntropy()))
+        keys = Keys(given.epoch, Unprotected(), given.branch, Unprotected(), given.former)
+        DataDir.open(tmp_path / "again", create=True).close()
+        store = ClusterStore(tmp_path / "again" / "cluster")
+        store.begin(given.chain, given.branch.path, keys, entropy=SystemEntropy())
+        watcher = server.events()
+        server.clusters.say(home.chain.cluster, list(home.chain))
+        assert (await happens(watcher, SessionCut)).peer_id == lost
+
+        home.given["again"] = home.given["laptop"]
+        async with home.node("again") as again:
+            await again.connect(server.contact)
+            await eventually(lambda: server.clusters.who(again.peer_id) is not None)
+            await again.clusters.vault_sync.sync("/0")
+            assert await again.vault.get("letter") == b"letter"
+            assert server.clusters.book.resolve("/1") == again.peer_id
 
 
 async def test_a_stranger_who_knew_the_old_key_follows_the_pointer_and_checks_it(tmp_path):

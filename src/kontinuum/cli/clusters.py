@@ -229,6 +229,7 @@ def new_keys(
     source: str,
     branch_source: str,
     unprotected: bool,
+    former: tuple[EpochSecret, ...] = (),
 ) -> Keys:
     """The secrets of a new node, with their protection."""
     from kontinuum.clusters.store import Keys
@@ -238,6 +239,7 @@ def new_keys(
         protection(work, source, NODE_PROMPT, NODE_OPTION, unprotected=unprotected),
         branch,
         protection(work, branch_source, BRANCH_PROMPT, BRANCH_OPTION, unprotected=unprotected),
+        former,
     )
 
 

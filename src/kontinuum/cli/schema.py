@@ -120,7 +120,7 @@ RESULTS: dict[str, tuple[str, ...]] = {
         "left",
     ),
     "cluster revoke": ("cluster", "place", "path", "scope", "reason", "falls", "told"),
-    "cluster recover": ("cluster", "place", "path", "label", "key", "handover", "told"),
+    "cluster recover": ("cluster", "place", "path", "label", "key", "handover", "told", "fallen"),
     "cluster recover --all": ("cluster", "place", "path", "key", "directory", "opened", "left"),
     "cluster order": ("cluster", "place", "leave", "sequence", "told"),
     "cluster trust": ("name", "cluster", "since", "how", "by"),

@@ -30,7 +30,7 @@ from kontinuum.keys.recovery import CheckedRecovery
 from kontinuum.keys.standing import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from kontinuum.clusters.trust import TrustEntry
@@ -176,8 +176,18 @@ def recover_node(
     """
     parent = _parent(ancestor, target)
     made = Author(chain, parent).recover(target.steps[-1].child, at)
-    handover = Handover(chain, made.branch, made.epoch, tuple(trust), tuple(contacts))
+    former = tuple(_former_epochs(chain, parent, made.branch.path))
+    handover = Handover(chain, made.branch, made.epoch, tuple(trust), tuple(contacts), former=former)
     return Made(made.statements, handover)
+
+
+def _former_epochs(chain: Chain, parent: BranchSecret, path: Path) -> Iterator[EpochSecret]:
+    """What a place had before its newest branch, newest first: what it sealed shall open again."""
+    child, newest = path.steps[-1]
+    for number in reversed(range(newest)):
+        branch = parent.child(child, number)
+        for epoch in sorted(chain.registers.epochs(branch.path), reverse=True):
+            yield branch.epoch(epoch)
 
 
 def revoke_node(

@@ -56,6 +56,11 @@ HANDOVER_BYTES_MAX = 32 * 1024 * 1024
 HANDOVER_CONTACTS_MAX = 16
 """Contacts that a child meets first. Our choice. More: HandoverError; of ours, the first ones."""
 
+HANDOVER_FORMER_MAX = 32
+"""Earlier epochs in a handover. Our choice: as many as a node opens at its start. More: HandoverError; of
+ours, the newest ones.
+"""
+
 HANDOVER_VERSION = 1
 """Version of the format. A newer one is refused by name."""
 
@@ -63,7 +68,7 @@ MAGIC = b"kontinuum handover\n"
 """How every version begins; a person who looks into the file can read it."""
 
 _OPEN, _SEALED = range(2)
-_GENESIS, _BUNDLES, _BRANCH, _EPOCH, _TRUST, _CONTACTS, _SUCCESSION = range(7)
+_GENESIS, _BUNDLES, _BRANCH, _EPOCH, _TRUST, _CONTACTS, _SUCCESSION, _FORMER = range(8)
 """Keys of the map."""
 
 _HEAD_BYTES = len(MAGIC) + 2
@@ -99,6 +104,9 @@ class Handover:
     succession: tuple[Statement, ...] = ()
     """If the cluster has another root now: the old root's last word, and what it builds on."""
 
+    former: tuple[EpochSecret, ...] = ()
+    """Earlier epochs of the same place, newest first: what the node sealed with them opens again."""
+
     def __post_init__(self) -> None:
         registers = self.chain.registers
         born = any(birth.key == self.branch.public for birth in registers.births_at(self.branch.path))
@@ -106,6 +114,8 @@ class Handover:
         declared = [use for use in registers.uses(key) if use.path == self.branch.path]
         if not born or not declared or self.epoch.path != self.branch.path:
             raise HandoverError("its secrets are not those of one node that its chain names")
+        if any(epoch.path.place != self.branch.path.place for epoch in self.former):
+            raise HandoverError("earlier secrets in it are another node's")
 
     def encode(self) -> Secret:
         """The content, open."""
@@ -117,6 +127,7 @@ class Handover:
             _TRUST: list(encode_entries(self.trust)),
             _CONTACTS: list(self.contacts[:HANDOVER_CONTACTS_MAX]),
             _SUCCESSION: list(bundles(self.succession)),
+            _FORMER: [encode_epoch_secret(epoch) for epoch in self.former[:HANDOVER_FORMER_MAX]],
         }
         return Secret(cbor.encode(fields))
 
@@ -131,12 +142,13 @@ class Handover:
             fields = Fields(
                 cbor.decode(data, bytes_max=HANDOVER_BYTES_MAX, items_max=_ITEMS_MAX), "a handover"
             )
-            fields.only(*range(_SUCCESSION + 1))
+            fields.only(*range(_FORMER + 1))
             genesis, branch, epoch = (_octets(fields.value(key)) for key in (_GENESIS, _BRANCH, _EPOCH))
             chain = load_chain(genesis, [_octets(item) for item in _items(fields, _BUNDLES)])
             entries = [entry for item in _items(fields, _TRUST) for entry in decode_entries(_octets(item))]
             contacts = [_contact(item) for item in _items(fields, _CONTACTS)]
             said = [each for item in _items(fields, _SUCCESSION) for each in decode_bundle(_octets(item))]
+            former = [decode_epoch_secret(_octets(item)) for item in _items(fields, _FORMER)]
             return cls(
                 chain,
                 decode_branch_secret(branch),
@@ -144,6 +156,7 @@ class Handover:
                 tuple(entries),
                 tuple(contacts),
                 tuple(said),
+                tuple(former),
             )
         except HandoverError:
             raise
@@ -262,6 +275,8 @@ def _items(fields: Fields, key: int) -> list[cbor.CborValue]:
         raise MalformedError(f"field {key} of a handover is a list")
     if key == _CONTACTS and len(value) > HANDOVER_CONTACTS_MAX:
         raise MalformedError(f"a handover has at most {HANDOVER_CONTACTS_MAX} contacts")
+    if key == _FORMER and len(value) > HANDOVER_FORMER_MAX:
+        raise MalformedError(f"a handover has at most {HANDOVER_FORMER_MAX} earlier epochs")
     return value
 
 
@@ -320,7 +335,7 @@ def take_over(
     store.begin(
         handover.chain,
         handover.branch.path,
-        Keys(handover.epoch, protection, handover.branch, protection),
+        Keys(handover.epoch, protection, handover.branch, protection, handover.former),
         TrustList(handover.trust),
         entropy=entropy or SystemEntropy(),
     )

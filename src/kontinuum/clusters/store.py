@@ -84,6 +84,9 @@ class Keys:
     branch_protection: Protection
     """By a passphrase of its own, or not."""
 
+    former: tuple[EpochSecret, ...] = ()
+    """Earlier epochs of the same place, protected like the current one."""
+
 
 class ClusterStore:
     """The directory ``cluster`` of a data directory.
@@ -296,7 +299,8 @@ class ClusterStore:
         files = KeyFiles(self.directory / home.keys, home.path)
         if keys.branch is not None:
             files.write(keys.branch, keys.branch_protection, entropy=entropy)
-        files.write(keys.epoch, keys.epoch_protection, entropy=entropy)
+        for epoch in (*keys.former, keys.epoch):
+            files.write(epoch, keys.epoch_protection, entropy=entropy)
 
     def _write_home(self, home: Home) -> None:
         data = home.encode()

@@ -108,6 +108,7 @@ def other_handover():
         4: [canonical([other_entry()])],
         5: [],
         6: [],
+        7: [],
     }
     return b"kontinuum handover\n\x01\x00" + canonical(fields)
 

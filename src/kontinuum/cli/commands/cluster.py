@@ -1,5 +1,6 @@
 """``kontinuum cluster``: make one, add nodes, take keys out of use, give new ones, and look at all of it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -173,6 +174,7 @@ def join(  # noqa: PLR0917 -- typer passes by name
                 source=passphrase_source,
                 branch_source=branch_passphrase_source,
                 unprotected=unprotected,
+                former=given.former,
             )
             trust = TrustList(given.trust)
             work.store.begin(given.chain, given.branch.path, keys, trust, entropy=SystemEntropy())
@@ -310,6 +312,10 @@ def recover(  # noqa: PLR0917 -- typer passes by name
     number: Annotated[
         int, typer.Option("--number", min=0, max=255, help="With --all: which of the clusters of this root.")
     ] = 0,
+    keep_trust: Annotated[
+        bool,
+        typer.Option("--keep-trust", help="Go on trusting whom only this node had said you trust: if lost."),
+    ] = False,
     recipient: RecipientOption = None,
     unsealed: UnsealedOption = False,
     unprotected: UnprotectedOption = False,
@@ -350,18 +356,27 @@ def recover(  # noqa: PLR0917 -- typer passes by name
         target = acts.path_of(chain, who)
         branch, _ = speaker(work, chain, parent or root, parent_passphrase_source)
         how = sealing(work, recipient, handover_passphrase_source, unsealed=unsealed)
+        friends, at = book.trusted(), datetime.now(UTC)
         made = acts.recover_node(
-            chain,
-            branch,
-            target,
-            datetime.now(UTC),
-            trust=tuple(book.trust),
-            contacts=work.contacts(contact or []),
+            chain, branch, target, at, trust=tuple(book.trust), contacts=work.contacts(contact or [])
         )
+        kept = {each.cluster for each in book.trusted()}
+        fallen = [each for each in friends if each.cluster not in kept]
+        if keep_trust and fallen:
+            book.trust_again(fallen, made.handover.epoch.signing(), at)
+            made = replace(made, handover=replace(made.handover, trust=tuple(book.trust)))
+            if not work.running:
+                work.store.save_trust(book.trust)
         data = _given(made, to, how, work.say)
+        data["fallen"] = [] if keep_trust else [each.name for each in fallen]
     state.output.result(
         data, f"{data['place']} {data['label']}: its new keys are in {to}; the old ones are out of use"
     )
+    if data["fallen"]:
+        state.output.note(
+            f"only this node had said that you trust {', '.join(data['fallen'])}, and that fell with its old "
+            "keys: meet them again (--keep-trust keeps it, for a node that was lost and not stolen)"
+        )
     state.output.note(f"carry it to the machine, and there: kontinuum cluster join {to.name}; then delete it")
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from kontinuum.sim.compare import Change, Comparison
+    from kontinuum.sim.clusters.result import ClusterResult
     from kontinuum.sim.gossip.result import GossipResult
     from kontinuum.sim.kinds import AnyScenario
     from kontinuum.sim.result import Result
@@ -35,7 +36,7 @@ COUNTERS_SHOWN_MAX = 12
 """Counters of a run that the table shows, the largest; JSON and page have all. Our choice: a screen."""
 
 
-def run_text(result: Result | GossipResult, command: str) -> str:
+def run_text(result: Result | GossipResult | ClusterResult, command: str) -> str:
     """Return what a run found."""
     data = asdict(result)
     figures = flat(data)
@@ -55,7 +56,16 @@ def run_text(result: Result | GossipResult, command: str) -> str:
         if name in figures:
             whole.add_row(label(name), str(figures[name]))
     blocks.append(whole)
-    for group, most in (("attack", len(figures)), ("counters", COUNTERS_SHOWN_MAX)):
+    expected = _table(("expected", ""))
+    for words, held in data.get("expectations", {}).items():
+        expected.add_row(words, "yes" if held else "NO")
+    if expected.row_count:
+        blocks.append(expected)
+    for group, most in (
+        ("measured", len(figures)),
+        ("attack", len(figures)),
+        ("counters", COUNTERS_SHOWN_MAX),
+    ):
         values = [
             figure for figure in figures.values() if figure.name.startswith(f"{group}.") and figure.value
         ]
