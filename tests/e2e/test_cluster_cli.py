@@ -1,0 +1,135 @@
+"""``kontinuum cluster`` beside running nodes: what is said is told at once, and the nodes go along."""
+
+import pytest
+
+from helpers.programs import NodeProcess, run_json, wait_until
+from kontinuum.cli import schema
+from kontinuum.cli.errors import Exit
+
+pytestmark = pytest.mark.slow
+
+
+class Household:
+    """A root and two running nodes, the second of which was added beside the first one's."""
+
+    def __init__(self, home):
+        self.home = home
+        self.done("keys new-root root.key --unprotected")
+        self.done("cluster init --root root.key --label home --unprotected --dir first")
+        self.first = NodeProcess(home, "first")
+        self.done("cluster add-node laptop --parent root.key --to laptop.handover --unsealed --dir first")
+        self.done("cluster join laptop.handover --unprotected --dir second")
+        self.second = NodeProcess(home, "second")
+        self.together()
+
+    def done(self, line, *more):
+        """Run a command that ends well; what it wrote."""
+        code, said = run_json(self.home, *line.split(), *more)
+        assert code == Exit.OK, said
+        return said
+
+    def show(self, name):
+        """What a node knows."""
+        return self.done(f"cluster show --dir {name}")
+
+    def together(self):
+        """Wait until both have a session that each recognises."""
+        wait_until(
+            lambda: all(
+                [each["connected"] for each in self.show(name)["members"] if each["place"] == other] == [True]
+                for name, other in (("first", "/1"), ("second", "/0"))
+            ),
+            "the two to recognise each other",
+        )
+
+
+@pytest.fixture
+def household(tmp_path):
+    """A fresh one."""
+    made = Household(tmp_path)
+    yield made
+    for node in (made.first, made.second):
+        node.stop()
+
+
+def test_a_running_node_rekeys_and_its_fellow_goes_along(household):
+    """
+    The node changes its key without stopping; the other one knows it by the new one, on the same session.
+    """
+    before = household.show("second")["key"]
+    rekeyed = household.done("cluster rekey --dir second")
+
+    assert tuple(rekeyed) == schema.RESULTS["cluster rekey"]
+    assert (rekeyed["epoch"], rekeyed["key"] != before) == (1, True)
+    known = household.show("first")["members"][1]
+    wait_until(
+        lambda: household.show("first")["members"][1]["key"] == rekeyed["key"], f"the new key, not {known}"
+    )
+    household.together()
+    assert household.second.program.process.poll() is None
+
+
+def test_an_order_is_obeyed_by_a_running_node(household):
+    """
+    A parent orders, the child has another key soon after.
+    """
+    ordered = household.done("cluster order laptop --parent root.key --dir first")
+    assert ordered["told"] == 1
+
+    wait_until(lambda: household.show("second")["epoch"] == 1, "the order to be obeyed")
+    household.together()
+
+
+def test_a_revocation_is_told_at_once(household):
+    """
+    The session of the revoked node is cut; with new keys for the same place it is back.
+    """
+    revoked = household.done("cluster revoke laptop --parent root.key --reason compromised --dir first")
+    assert (revoked["place"], revoked["told"]) == ("/1", 0)  # Who is left, and it was the only one.
+
+    wait_until(lambda: not household.show("first")["members"][1]["connected"], "the session to be cut")
+    household.second.stop()
+    household.done("cluster recover laptop --parent root.key --to new.handover --unsealed --dir first")
+    household.done("cluster join new.handover --unprotected --dir second")
+    household.second = NodeProcess(household.home, "second")
+    household.together()
+
+
+def test_trust_spreads(household):
+    """
+    One node trusts a cluster, the other one knows its nodes by name; and no longer.
+    """
+    household.done("keys new-root bob.key --unprotected")
+    bob = household.done("cluster init --root bob.key --unprotected --dir bob")
+    household.done("cluster show --export bob.cluster --dir bob")
+    trusted = household.done("cluster trust bob.cluster --name bob --dir first")
+
+    assert (tuple(trusted), trusted["cluster"]) == (schema.RESULTS["cluster trust"], bob["cluster"])
+    wait_until(
+        lambda: [each["members"][0]["key"] for each in household.show("second")["trusted"]] == [bob["key"]],
+        "the chain of a trusted cluster to spread",
+    )
+    untrusted = household.done("cluster untrust bob --dir second")
+    assert tuple(untrusted) == schema.RESULTS["cluster untrust"]
+    wait_until(lambda: not household.show("first")["trusted"], "distrust to spread")
+
+
+def test_another_root_reaches_a_connected_node_as_a_parcel(household):
+    """
+    With the nodes running, the other one gets its keys; then this one moves, and they meet again.
+    """
+    household.done("keys new-root next.key --unprotected")
+    command = "cluster rekey --root root.key --new-root next.key --handovers others --unsealed --dir first"
+    code, said = run_json(household.home, *command.split())
+    assert (code, said["error"]["code"]) == (Exit.MISUSE, "running")
+
+    sent = household.done(command, "--parcels")
+    assert (sent["parcels"], sent["handovers"]) == (["/1"], {})
+    wait_until(lambda: household.show("second")["cluster"] == sent["cluster"], "the parcel to be taken")
+    household.first.stop()
+    moved = household.done(command)
+    assert moved["cluster"] == sent["cluster"]
+    household.first = NodeProcess(household.home, "first")
+    # Both have other keys and, in this test, other ports: somebody says where one of them is.
+    household.done("contact add", household.first.contact, "--dir", "second")
+    household.together()
