@@ -1,5 +1,6 @@
 """Two clusters under rekeyings, revocations, thieves, partitions and broken sessions, whatever the order."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -154,6 +155,7 @@ def living(chain, key):
     return True
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(seed=st.integers(0, 1000), acts=ACTS)
 def test_whoever_heard_a_revocation_believes_its_key_no_more_and_all_agree_in_the_end(seed, acts):

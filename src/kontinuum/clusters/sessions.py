@@ -1,6 +1,6 @@
 """What the machine of clusters knows of each connection, and what its parts share.
 
-Bounds:   one session for each connection, of some 500 bytes; a peer may send STRANGER_BYTES_MAX until its
+Bounds:   one session for each connection, of some 600 bytes; a peer may send STRANGER_BYTES_MAX until its
           key is known, then MEMBER_BYTES_MAX and MEMBER_BYTES_PER_S.
 Trust:    a session's peer proved its key to TLS; whose key it is, the book says.
 Pure:     no I/O, clock or randomness.
