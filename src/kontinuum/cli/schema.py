@@ -120,9 +120,12 @@ RESULTS: dict[str, tuple[str, ...]] = {
         "left",
     ),
     "cluster revoke": ("cluster", "place", "path", "scope", "reason", "falls", "told"),
-    "cluster recover": ("cluster", "place", "path", "label", "key", "handover", "told", "fallen"),
+    "cluster recover": ("cluster", "place", "path", "label", "key", "handover", "told", "falls"),
     "cluster recover --all": ("cluster", "place", "path", "key", "directory", "opened", "left"),
     "cluster order": ("cluster", "place", "leave", "sequence", "told"),
+    "cluster story": ("ok", "acts"),
+    "meet show": ("type", "name", "cluster", "since", "how", "by", "successor", "disputed"),
+    "meet join": ("type", "name", "cluster", "since", "how", "by", "successor", "disputed"),
     "cluster trust": ("name", "cluster", "since", "how", "by"),
     "cluster untrust": ("name", "cluster"),
     "cluster follow": ("name", "cluster", "since", "how", "by"),
@@ -208,8 +211,24 @@ EVENTS: dict[str, tuple[str, ...]] = {
     "session": ("type", "peer_id", "files", "error"),
     "subscribed": ("type", "topic"),
     "message": ("type", "topic", "author", "seqno", "data", "received_from"),
+    "code": ("type", "code", "expires_at", "cluster", "key", "addresses"),
+    "peer": (
+        "type",
+        "cluster",
+        "root",
+        "key",
+        "place",
+        "label",
+        "calls_itself",
+        "suggested_name",
+        "known_as",
+        "nodes",
+        "nodes_total",
+    ),
+    "words": ("type", "words"),
+    "act": ("type", "number", "title", "shown", "facts"),
 }
-"""Keys of the lines that ``receive --json`` and ``pubsub sub --json`` write first, by their ``type``."""
+"""Keys of the lines that commands which follow events write before their result, by their ``type``."""
 
 PUBSUB_TOPIC = ("topic", "joined", "peers", "mesh")
 """Keys of one entry of ``topics`` (command ``pubsub peers``)."""

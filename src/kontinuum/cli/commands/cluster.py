@@ -368,11 +368,11 @@ def recover(  # noqa: PLR0917 -- typer passes by name
             if not work.running:
                 work.store.save_trust(book.trust)
         data = _given(made, to, how, work.say)
-        data["fallen"] = [] if keep_trust else [each.name for each in fallen]
+        data["falls"] = [] if keep_trust else [each.name for each in fallen]
     state.output.result(
         data, f"{data['place']} {data['label']}: its new keys are in {to}; the old ones are out of use"
     )
-    if data["fallen"]:
+    if data["falls"]:
         state.output.note(
             f"only this node had said that you trust {', '.join(data['fallen'])}, and that fell with its old "
             "keys: meet them again (--keep-trust keeps it, for a node that was lost and not stolen)"
