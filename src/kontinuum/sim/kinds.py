@@ -1,4 +1,4 @@
-"""Scenarios of either kind: of the DHT, and of topics.
+"""Scenarios of every kind: of the DHT, of topics, and of clusters.
 
 Trust:  scenario files are written by whoever runs the simulator.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kontinuum.sim import scenario as dht
+from kontinuum.sim.clusters import run as clusters_run
+from kontinuum.sim.clusters import scenario as clusters
 from kontinuum.sim.errors import ScenarioError
 from kontinuum.sim.gossip import run as gossip_run
 from kontinuum.sim.gossip import scenario as gossip
@@ -17,10 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from kontinuum.sim.clusters.result import ClusterResult
     from kontinuum.sim.gossip.result import GossipResult
     from kontinuum.sim.result import Result
 
-AnyScenario = dht.Scenario | gossip.GossipScenario
+AnyScenario = dht.Scenario | gossip.GossipScenario | clusters.ClusterScenario
 
 
 def load(path: Path) -> AnyScenario:
@@ -39,7 +42,13 @@ def from_dict(data: dict[str, Any]) -> AnyScenario:
     Raises:
         ScenarioError: A key is wrong.
     """
-    return gossip.from_dict(data) if data.get("kind") == "gossip" else dht.from_dict(data)
+    match data.get("kind"):
+        case "gossip":
+            return gossip.from_dict(data)
+        case "clusters":
+            return clusters.from_dict(data)
+        case _:
+            return dht.from_dict(data)
 
 
 def run(
@@ -52,7 +61,7 @@ def run(
     progress: Callable[[float], object] | None = None,
     events: Callable[[str], object] | None = None,
     command: str = "",
-) -> Result | GossipResult:
+) -> Result | GossipResult | ClusterResult:
     """Run a scenario to its end; what is given counts instead of what it says.
 
     Raises:
@@ -72,7 +81,11 @@ def run(
             command=command,
         )
     if scoring is not None:
-        raise ScenarioError("scoring", "a scenario of the DHT has --defences instead")
+        raise ScenarioError("scoring", "a scenario of the DHT or of clusters has --defences instead")
+    if isinstance(scenario, clusters.ClusterScenario):
+        return clusters_run.run(
+            scenario, seed=seed, nodes=nodes, defences=defences, progress=progress, events=events
+        )
     return dht_run(
         scenario,
         seed=seed,

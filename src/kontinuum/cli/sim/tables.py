@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from kontinuum.sim.compare import Change, Comparison
     from kontinuum.sim.clusters.result import ClusterResult
+    from kontinuum.sim.compare import Change, Comparison
     from kontinuum.sim.gossip.result import GossipResult
     from kontinuum.sim.kinds import AnyScenario
     from kontinuum.sim.result import Result
@@ -36,7 +36,9 @@ COUNTERS_SHOWN_MAX = 12
 """Counters of a run that the table shows, the largest; JSON and page have all. Our choice: a screen."""
 
 
-def run_text(result: Result | GossipResult | ClusterResult, command: str) -> str:
+def run_text(  # noqa: C901 -- one block after the other
+    result: Result | GossipResult | ClusterResult, command: str
+) -> str:
     """Return what a run found."""
     data = asdict(result)
     figures = flat(data)

@@ -11,6 +11,8 @@ from dataclasses import asdict
 from html import escape
 from typing import Any
 
+from kontinuum.sim.clusters.result import ClusterResult
+from kontinuum.sim.clusters.scenario import ClusterScenario, Split, Thieves
 from kontinuum.sim.gossip.result import GossipResult
 from kontinuum.sim.gossip.scenario import GossipScenario, Sybils
 from kontinuum.sim.report.figures import KEY_FIGURES, flat, label, operation_rows, settings
@@ -58,7 +60,7 @@ details { margin: 12px 0 } summary { cursor: pointer; color: var(--soft) }
 _NUMBER = re.compile(r"\[\d+\]")
 
 
-def page(result: Result | GossipResult, *, command: str) -> str:
+def page(result: Result | GossipResult | ClusterResult, *, command: str) -> str:
     """Return the page; ``command`` is the command line that does the run again."""
     data = asdict(result)
     drawn = "\n".join(f"<div>{plot.inline()}</div>" for plot in plots(result))
@@ -69,6 +71,8 @@ def page(result: Result | GossipResult, *, command: str) -> str:
         _again(result, command),
         f'<h2>Plots</h2>\n<div class="plots">{drawn}</div>' if drawn else "",
         _operations(data),
+        _expectations(data),
+        _named("Measured", "measured", data, "From a revocation until its effect, and what quiet costs."),
         _named("Attack", "attack", data, "What the attackers did, what it cost them, and what they won."),
         _defences(result.defences),
         _settings(data),
@@ -85,7 +89,7 @@ def page(result: Result | GossipResult, *, command: str) -> str:
     )
 
 
-def _again(result: Result | GossipResult, command: str) -> str:
+def _again(result: Result | GossipResult | ClusterResult, command: str) -> str:
     return (
         f'<h2>Run it again</h2>\n<pre>{escape(command)}</pre>\n<p class="soft">Seed {result.seed}. '
         f"The same code gives the same event log, whose SHA-256 is <code>{escape(result.digest)}</code>.</p>"
@@ -119,6 +123,11 @@ def _named(title: str, group: str, data: Mapping[str, Any], words: str) -> str:
     return f'<h2>{title}</h2>\n<p class="soft">{words}</p>\n{_table((), rows, numbers=1)}'
 
 
+def _expectations(data: Mapping[str, Any]) -> str:
+    rows = [(words, "yes" if held else "NO") for words, held in data.get("expectations", {}).items()]
+    return f"<h2>Expectations</h2>\n{_table((), rows)}" if rows else ""
+
+
 def _defences(defences: Mapping[str, bool]) -> str:
     shown = [
         f'<li class="{"on" if on else "off"}">{escape(name.replace("_", " "))} {"on" if on else "off"}</li>'
@@ -129,7 +138,7 @@ def _defences(defences: Mapping[str, bool]) -> str:
 
 def _settings(data: Mapping[str, Any]) -> str:
     """Show what the scenario set, and folded away what it left as it is."""
-    usual = settings({"settings": _usual(is_gossip=data.get("kind") == "gossip")})
+    usual = settings({"settings": _usual(data.get("kind"))})
     rows = {name: value for name, value in settings(data).items() if not name.startswith("defences.")}
     special: list[tuple[str, str]] = []
     rest: list[tuple[str, str]] = []
@@ -144,10 +153,12 @@ def _settings(data: Mapping[str, Any]) -> str:
     )
 
 
-def _usual(*, is_gossip: bool) -> dict[str, Any]:
+def _usual(kind: object) -> dict[str, Any]:
     """What a scenario says that says nothing: one of everything that it can have several of."""
     partition = (Partition(regions=()),)
-    if is_gossip:
+    if kind == "clusters":
+        return asdict(ClusterScenario(name="", hostile=(Thieves(),), partition=(Split(),)))
+    if kind == "gossip":
         return asdict(GossipScenario(name="", hostile=(Sybils(),), partition=partition))
     return as_dict(Scenario(name="", hostile=(Hostile(),), fault=(Fault(),), partition=partition))
 

@@ -6,6 +6,7 @@ Pure:    no I/O, clock or randomness.
 
 from collections.abc import Iterable
 
+from kontinuum.sim.clusters.result import ClusterResult
 from kontinuum.sim.gossip.result import GossipResult
 from kontinuum.sim.report.gossip_plots import gossip_plots
 from kontinuum.sim.report.scale import Axis
@@ -30,10 +31,12 @@ KINDS = {
 """What people read for the kinds of operations."""
 
 
-def plots(result: Result | GossipResult) -> list[Plot]:
+def plots(result: Result | GossipResult | ClusterResult) -> list[Plot]:
     """Return the plots of a result; none for what did not happen."""
     if isinstance(result, GossipResult):
         return gossip_plots(result)
+    if isinstance(result, ClusterResult):
+        return []
     done = {kind: one for kind, one in result.operations.items() if one.succeeded}
     found = [plot for plot in (_latencies(done), *_hops(done)) if plot is not None]
     return [*found, *_over_time(result)]
