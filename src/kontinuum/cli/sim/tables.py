@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from kontinuum.cli.output import printable
+from kontinuum.sim.clusters.scenario import ClusterScenario
 from kontinuum.sim.gossip.scenario import GossipScenario
 from kontinuum.sim.report.figures import KEY_FIGURES, flat, label, operation_rows
 from kontinuum.sim.report.plots import KINDS
@@ -125,7 +126,10 @@ def list_text(scenarios: Sequence[tuple[AnyScenario, str]]) -> str:
 
 
 def _work(scenario: AnyScenario) -> float:
-    """Lookups of the DHT, or messages of a topic."""
+    """Lookups of the DHT, messages of a topic, or what owners of clusters do."""
+    if isinstance(scenario, ClusterScenario):
+        acts = scenario.acts
+        return acts.revocations + acts.rekeys + acts.orders
     if isinstance(scenario, GossipScenario):
         return scenario.workload.messages_per_s * scenario.duration_s
     work = scenario.workload
