@@ -10,7 +10,7 @@ from helpers.dht_hosts import hosts
 from kontinuum.keys.bodies import Reason, Scope
 from kontinuum.keys.bundles import encode_bundle
 
-PROGRAM = Path(__file__).with_name("cluster_program.py")
+PROGRAM = Path(__file__).with_name("cluster_host_program.py")
 
 DELAY_S = 0.025
 """One way: a round trip is the 50 ms that the figures are for."""
