@@ -157,6 +157,7 @@ def workplace(given: Path | None, *, create: bool = False) -> Iterator[Work]:
     from kontinuum.node.errors import DataDirLockedError
 
     path = data_dir(given)
+    fresh = create and not path.expanduser().exists()
     try:
         directory = DataDir.open(path, create=create)
     except DataDirLockedError:
@@ -166,7 +167,19 @@ def workplace(given: Path | None, *, create: bool = False) -> Iterator[Work]:
         yield Work(directory, ClusterStore(directory.cluster, read_only=True), running=True)
         return
     with directory:
-        yield Work(directory, ClusterStore(directory.cluster), running=False)
+        try:
+            yield Work(directory, ClusterStore(directory.cluster), running=False)
+        except BaseException:
+            if fresh:
+                _take_back(directory)
+            raise
+
+
+def _take_back(directory: DataDir) -> None:
+    """Remove a directory that a command made and then had nothing to put into."""
+    if [each.name for each in directory.path.iterdir()] == [directory.lock.name]:
+        directory.lock.unlink()
+        directory.path.rmdir()
 
 
 def stored_secret(work: Work, file: Path, source: str) -> StoredSecret:

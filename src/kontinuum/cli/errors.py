@@ -96,6 +96,10 @@ _HINTS = {
     "bad_key": "such as /blake3/HEX, /sha256/HEX, /signed/PEER/NAME or /contact/PEER",
     "unknown_protocol": "the other node has no handler of that name",
     "transfer_interrupted": "run the same command again: it continues where it stopped",
+    "wrong_parent": "name the key store of the root, or of a branch above that node: --parent FILE",
+    "last_key": "--root FILE, with the key store of the root, shows it",
+    "not_living": "kontinuum cluster show says what is in use; new keys come with: kontinuum cluster recover",
+    "unknown_name": "kontinuum cluster show lists the nodes, and the clusters that we trust",
     "passphrase": "set KONTINUUM_PASSPHRASE, or run it on a terminal",
 }
 

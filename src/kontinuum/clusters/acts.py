@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 from kontinuum.base.errors import MisuseError, PeerError
 from kontinuum.clusters.errors import UnknownNameError, WrongParentError
 from kontinuum.clusters.handover import Handover
-from kontinuum.clusters.names import HOME, named_place
+from kontinuum.clusters.names import HOME, checked_label, named_place
 from kontinuum.identity import PeerId
 from kontinuum.keys.author import Author, found_chain
 from kontinuum.keys.backup.roots import seed_of
 from kontinuum.keys.bodies import Reason, Scope
 from kontinuum.keys.derivation import BranchSecret, EpochSecret
-from kontinuum.keys.errors import UnknownKeyError, WrongRootError
+from kontinuum.keys.errors import NotLivingError, UnknownKeyError, WrongRootError
 from kontinuum.keys.orders import Order
 from kontinuum.keys.recovery import CheckedRecovery
 from kontinuum.keys.standing import Standing
@@ -144,9 +144,14 @@ def add_node(
     """A new place right below a parent.
 
     Raises:
+        WrongParentError: The parent may have none below it.
+        BadNameError: The label cannot be one, or is another node's.
         SpentError, NotLivingError, MisuseError: See :meth:`Author.delegate`.
     """
-    made = Author(chain, parent).delegate(at, label=label, depth=depth)
+    births = chain.registers.births_at(parent.path)
+    if births and not any(birth.depth for birth in births):
+        raise WrongParentError(f"{parent.path} may have no nodes below it")
+    made = Author(chain, parent).delegate(at, label=checked_label(chain, label), depth=depth)
     handover = Handover(chain, made.branch, made.epoch, tuple(trust), tuple(contacts))
     return Made(made.statements, handover)
 
@@ -202,6 +207,8 @@ def revoke_node(
 ) -> Statement:
     """Take a node's keys out of use: its epochs until now, its branch, or its whole place.
 
+    Whoever said it before does not say it again: what was said then is returned.
+
     Raises:
         WrongParentError: The ancestor is none, nor the branch itself.
         LastKeyError: No key would be left in use, and nobody showed that the root is at hand.
@@ -211,6 +218,10 @@ def revoke_node(
         raise WrongParentError(f"{ancestor.path} is not above {target}, and cannot take its keys out of use")
     newest = max(chain.registers.epochs(target), default=0)
     epoch = newest if scope is Scope.EPOCHS else 0
+    for said in chain.registers.revocations(target.parent, target.steps[-1].child):
+        same = said.issuer == ancestor.path and said.body.target == target and said.body.scope is scope
+        if same and said.body.epoch >= epoch:
+            return said.statement
     return Author(chain, ancestor).revoke(target, scope, at, epoch=epoch, reason=reason, recovery=recovery)
 
 
@@ -221,10 +232,14 @@ def order_rekey(
 
     Raises:
         WrongParentError: The ancestor is none.
+        NotLivingError: The target's branch is out of use, and makes no further key.
         MisuseError: The target has no epoch.
     """
     if not ancestor.path.is_above(target):
         raise WrongParentError(f"{ancestor.path} is not above {target}, and cannot give it orders")
+    verdict = Standing(chain).of_branch(target)
+    if not verdict.living:
+        raise NotLivingError(f"{target} cannot rekey any more: {verdict.path} {verdict.status}")
     return Order.issue(chain, ancestor, target, sequence=int(at.timestamp() * 1000), at=at, reason=reason)
 
 

@@ -10,10 +10,13 @@ Pure:     no I/O, clock or randomness.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING
 
+from kontinuum.base.errors import PeerError
 from kontinuum.clusters.errors import AmbiguousNameError, BadNameError, UnknownNameError
+from kontinuum.identity import PeerId
 from kontinuum.keys.errors import BadPathError
 from kontinuum.keys.paths import Place
 from kontinuum.keys.standing import Standing
@@ -70,6 +73,34 @@ def unused_name(name: str, taken: Container[str]) -> str:
         ending = f"-{number}"
         free = name[: CLUSTER_NAME_CHARS_MAX - len(ending)] + ending
     return free
+
+
+def checked_label(chain: Chain, label: str) -> str:
+    """A label for a new node, as it is: people find the node by it, so it is nothing else and nobody else's.
+
+    Args:
+        chain: The cluster's.
+        label: It; none at all is one, too.
+
+    Raises:
+        BadNameError: It cannot be one, or a living node has it.
+    """
+    if len(label.encode("utf-8", "replace")) > KEY_LABEL_BYTES_MAX:
+        raise BadNameError(f"a label has at most {KEY_LABEL_BYTES_MAX} bytes")
+    if label != label.strip() or not label.isprintable() or label.startswith("/") or ":" in label:
+        raise BadNameError(
+            f"{label!r} is no label: without : and control characters, no / or blank first, no blank last"
+        )
+    with contextlib.suppress(PeerError):
+        PeerId.parse(label)
+        raise BadNameError("a label that looks like a key names nobody")
+    taken = [each for each in Standing(chain).places() if label and each.label == label]
+    if living := [each for each in taken if each.verdict.living]:
+        raise BadNameError(
+            f"{label!r} is {living[0].place} already; take another label, or, if it is the same node with "
+            "new keys: kontinuum cluster recover"
+        )
+    return label
 
 
 def is_name(text: str) -> bool:

@@ -46,8 +46,7 @@ _UNPRINTABLE = frozenset(
     )
 )
 """What a label must not hold: controls, line ends and marks that turn the direction of writing. A fixed
-list, for
-all programs must refuse the same labels, whatever version of Unicode they know."""
+list, for all programs must refuse the same labels, whatever version of Unicode they know."""
 
 
 class Scope(IntEnum):
@@ -96,6 +95,9 @@ class Delegate:
     def __post_init__(self) -> None:
         if not _UNPRINTABLE.isdisjoint(self.label):
             raise MalformedError("a label holds no control characters")
+        # What is signed must be readable again: a chain cannot lose a statement.
+        if len(self.label.encode("utf-8", "surrogatepass")) > KEY_LABEL_BYTES_MAX:
+            raise MalformedError(f"a label has at most {KEY_LABEL_BYTES_MAX} bytes")
 
     @property
     def introduces(self) -> bytes:

@@ -178,6 +178,43 @@ def test_the_last_node_is_removed_with_the_root_at_hand_only(done, ask, cluster)
     assert cluster
 
 
+def test_what_was_said_is_not_said_again(done, ask, cluster):
+    """
+    A second revocation changes nothing, a wider one does; nobody orders a node that cannot obey.
+    """
+    done("cluster revoke laptop --parent root.key --dir a")
+    before = content("a")
+    done("cluster revoke laptop --parent root.key --dir a")
+    code, said = ask("cluster order laptop --parent root.key --dir a")
+    assert (code, said["error"]["code"]) == (Exit.MISUSE, "not_living")
+    assert content("a") == before
+    done("cluster revoke laptop --scope place --parent root.key --dir a")
+    assert done("cluster show --dir a")["members"][1]["verdict"] == "was removed"
+    assert cluster
+
+
+def test_labels_lead_to_one_node(ask, cluster):
+    """
+    A label that is taken, too long or another kind of name is refused, and nothing is written.
+    """
+    before = content("a")
+    for label in ("laptop", "l" * 65, "/1", "bob:tv", "t\x1bv", ""):
+        code, said = ask("cluster add-node --parent root.key --to x.handover --unsealed --dir a", label)
+        assert (code, said["error"]["code"]) == (Exit.MISUSE, "bad_name"), label
+    code, said = ask("cluster init --root root.key --unprotected --dir c --label", "l" * 65)
+    assert (code, said["error"]["code"]) == (Exit.MISUSE, "bad_name")
+    code, said = ask("cluster add-node tv --to x.handover --unsealed --dir a")
+    assert (code, said["error"]["code"], "--parent" in said["error"]["hint"]) == (
+        Exit.MISUSE,
+        "wrong_parent",
+        True,
+    )
+    assert content("a") == before
+    assert not Path("x.handover").exists()
+    assert not Path("c").exists()
+    assert cluster
+
+
 def test_only_those_above_speak(ask, cluster):
     """
     A sibling's branch and another root are refused by name, and nothing is written.
@@ -334,6 +371,7 @@ def test_wrong_files_are_told_and_change_nothing(ask, cluster):
     Path("cut.handover").chmod(0o600)
     Path("text").write_text("hello", encoding="ascii")
     Path("text").chmod(0o600)
+    Path("empty").mkdir(mode=0o700)
     for line, code in (
         ("cluster join cut.handover --unprotected --dir n", "handover"),
         ("cluster join text --unprotected --dir n", "handover"),
@@ -342,7 +380,8 @@ def test_wrong_files_are_told_and_change_nothing(ask, cluster):
         ("cluster add-node x --parent root.key --to none/x --unsealed --dir a", "file_unavailable"),
         ("cluster add-node x --parent text --to x.handover --unsealed --dir a", "not_akey_file"),
         ("cluster init --root a/cluster/keys/branch-0.key --unprotected --dir n", "not_a_root"),
-        ("cluster show --dir n", "no_cluster"),
+        ("cluster show --dir empty", "no_cluster"),
+        ("cluster show --dir n", "data_dir"),
         ("cluster revoke nobody --parent root.key --dir a", "unknown_name"),
         ("cluster trust text --name bob --dir a", "exported"),
         ("cluster untrust bob --dir a", "unknown_name"),

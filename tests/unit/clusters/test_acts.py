@@ -7,12 +7,19 @@ from kontinuum.base.entropy import SystemEntropy
 from kontinuum.base.errors import MisuseError
 from kontinuum.clusters import acts
 from kontinuum.clusters.book import Book, Judgement
-from kontinuum.clusters.errors import AmbiguousNameError, HandoverError, UnknownNameError, WrongParentError
+from kontinuum.clusters.errors import (
+    AmbiguousNameError,
+    BadNameError,
+    HandoverError,
+    UnknownNameError,
+    WrongParentError,
+)
 from kontinuum.clusters.handover import Handover, seal_handover, take_over
 from kontinuum.clusters.new_root import FORMER_NAME, follow_root, replace_root
 from kontinuum.clusters.store import ClusterStore, Keys
 from kontinuum.identity import KeyPair
 from kontinuum.identity.errors import PassphraseNeededError
+from kontinuum.keys.author import Author
 from kontinuum.keys.backup.roots import ShortSeed
 from kontinuum.keys.bodies import Reason, Scope
 from kontinuum.keys.derivation import RootSeed
@@ -107,9 +114,35 @@ def test_people_name_nodes_by_place_label_or_key(cluster):
     for who in ("/7", "tv", "/", str(KeyPair.from_seed(bytes([9] * 32)).peer_id)):
         with pytest.raises(UnknownNameError):
             acts.place_of(cluster.chain, who)
-    acts.add_node(cluster.chain, cluster.root, NOON, label="laptop")
+    Author(cluster.chain, cluster.root).delegate(NOON, label="laptop")  # As another machine may, at once.
     with pytest.raises(AmbiguousNameError):
         acts.place_of(cluster.chain, "laptop")
+
+
+def test_a_label_is_a_name_and_nobody_elses(cluster):
+    """
+    What nobody could read, would mean something else, or is a living node's, is refused; nothing is said.
+    """
+    before = len(cluster.chain)
+    for label in (
+        "a" * 65,
+        "\u00e4" * 33,
+        "/1",
+        "bob:x",
+        " tv",
+        "tv ",
+        "t\x1bv",
+        "t\udcffv",
+        "laptop",
+        "ab" * 32,
+    ):
+        with pytest.raises(BadNameError):
+            acts.add_node(cluster.chain, cluster.root, NOON, label=label)
+    assert len(cluster.chain) == before
+
+    acts.revoke_node(cluster.chain, cluster.root, path("/1.0"), Scope.PLACE, NOON)
+    for label in ("laptop", "a" * 64, "Gr\u00f6\u00dfe 2", ""):
+        acts.add_node(cluster.chain, cluster.root, NOON, label=label)
 
 
 def test_the_root_recovers_a_grandchild_whose_parent_is_in_use(cluster):

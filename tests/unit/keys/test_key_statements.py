@@ -290,3 +290,11 @@ def test_the_same_words_make_the_same_genesis():
     A root that comes back finds its cluster: no time and no chance is in the beginning.
     """
     assert Family().chain.genesis == Family().chain.genesis
+
+
+def test_a_label_that_is_too_long_is_not_signed():
+    """
+    What a program says, every program can read: a longer label would be a statement that nobody decodes.
+    """
+    with pytest.raises(MalformedError, match="64 bytes"):
+        replace(Statement.decode(DELEGATE).body, label="\u00e4" * 33)

@@ -116,8 +116,11 @@ def add_node(  # noqa: PLR0917 -- typer passes by name
     """Make a place for another machine, and a sealed file with its keys: carry it there, and join with it."""
     from kontinuum.cli.clusters import sealing, speaker, verify_free, workplace
     from kontinuum.clusters import acts
+    from kontinuum.clusters.errors import BadNameError
 
     verify_free(to)
+    if not label:
+        raise BadNameError("a node that is added needs a label, by which people call it")
     with workplace(directory) as work:
         book, chain = work.own()
         branch, _ = speaker(work, chain, parent, parent_passphrase_source)
@@ -228,12 +231,13 @@ def revoke(  # noqa: PLR0917 -- typer passes by name
         if root is not None and recovery is None:
             _, recovery = acts.root_branch(chain.genesis, stored_root(work, root, parent_passphrase_source))
         trusted = {each.cluster: each.name for each in book.trusted()}
+        before = len(chain)
         statement = acts.revoke_node(
             chain, branch, target, scope.scope, datetime.now(UTC), reason=reason.reason, recovery=recovery
         )
         left = {each.cluster for each in book.trusted()}
         falls = sorted(name for cluster, name in trusted.items() if cluster not in left)
-        told = work.say(chain.cluster, [statement])
+        told = work.say(chain.cluster, [statement] if len(chain) > before else [])
         data = {
             "cluster": chain.cluster.hex(),
             "place": str(target.place),
