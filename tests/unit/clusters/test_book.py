@@ -16,7 +16,7 @@ from kontinuum.clusters.errors import (
 from kontinuum.clusters.names import is_name
 from kontinuum.clusters.trust import TrustList
 from kontinuum.identity import KeyPair
-from kontinuum.keys.bodies import Scope
+from kontinuum.keys.bodies import Rekey, Scope
 from kontinuum.keys.chain import Chain
 from kontinuum.keys.derivation import RootSeed
 from kontinuum.keys.errors import WrongClusterError
@@ -377,3 +377,19 @@ def test_judgements_are_remembered_within_bounds(book, monkeypatch):
 
     assert len(book._judged) <= 4
     assert isinstance(book.trust, TrustList)
+
+
+def test_of_two_trusted_clusters_the_one_that_thinks_least_of_a_key_counts(book, ours, bobs):
+    """
+    A node whose own cluster revoked it does not come back through another cluster that we trust.
+    """
+    eve = Family(RootSeed(bytes([7] * 32)))
+    stolen = bobs.server.epoch
+    body = Rekey(1, stolen.signing().peer_id, stolen.encryption().public)
+    eve.author(eve.server.branch)._issue(body, later(1), stolen.signing())
+    trust(book, ours, eve, "eve")
+    assert book.judge(key(bobs.server)).judgement is Judgement.MEMBER
+    bobs.author(bobs.root).revoke(path("/1.0"), Scope.PLACE, later(3))
+    book.merge(bobs.chain.cluster, bobs.chain)
+
+    assert book.judge(key(bobs.server)).judgement is Judgement.OUT_OF_USE
