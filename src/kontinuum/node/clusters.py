@@ -66,6 +66,13 @@ POINTERS_MAX = 4
 """Earlier keys of this node at which a pointer is left at every start. Our choice: peers that slept through
 more rekeyings follow one pointer after the other."""
 
+OFFER_FIRST_S = 2.0
+"""Seconds from the start until a node of a cluster that has another root now says so where the old one's
+friends listen. Doubles each time, up to OFFER_MAX_S. Our choice: by then the first of them are connected."""
+
+OFFER_MAX_S = 3600.0
+"""The longest such time. Our choice: a friend that sleeps for months hears of it within an hour."""
+
 _log = RoomLogger("node")
 
 
@@ -161,6 +168,10 @@ class NodeClusters:
     def listen(self, pubsub: NodePubSub | None, dht: NodeDht | None) -> None:
         """Hear and tell news on the cluster's topic as well; leave pointers as soon as there is a network."""
         self._effects.listen(pubsub)
+        if pubsub is not None and self.book.succession():
+            self._spawn(self._offer_succession(), "succession")
+        if self.store.home().former:
+            self._spawn(self._reseal(), "vault")
         if dht is not None:
             joined = dht.joined
 
@@ -339,6 +350,18 @@ class NodeClusters:
                 if Standing(after).verify_speaker(key) == self.home.path.place:
                     return chain.cluster
         raise MisuseError(f"no statement makes {key.short} the key of this node")
+
+    async def _offer_succession(self) -> None:
+        """Tell the friends of the cluster that we were, on its topic, that its root left for ours.
+
+        Our own tag and key are strangers' to them. Whether they follow is for them to decide.
+        """
+        wait_s = OFFER_FIRST_S
+        while (said := self.book.succession()) and self.book.cluster is not None:
+            await asyncio.sleep(wait_s)
+            with contextlib.suppress(KontinuumError):
+                self.service.feed(ev.Said(said[0].cluster, said))
+            wait_s = min(2 * wait_s, OFFER_MAX_S)
 
     async def _reseal(self) -> None:
         """Seal the vault to the key of now. What a crash leaves opens with the earlier keys, which stay."""

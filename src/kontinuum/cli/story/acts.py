@@ -251,6 +251,7 @@ class Story:
         )  # fmt: skip
         self.stage.run("cluster", "show", "--export", "next.chain", "--dir", again)
         self._start(again, BOB[0])
+        self.stage.until("Bob hears that Alice's root left", partial(self._left, BOB[0], "alice"))
         self.stage.run("cluster", "follow", "alice", "next.chain", "--dir", BOB[0])
         now = self._show(again)
         if now["cluster"] == before:
@@ -289,6 +290,9 @@ class Story:
 
     def _trusts(self, name: str, whom: str) -> bool:
         return any(each["name"] == whom for each in self._show(name)["trusted"])
+
+    def _left(self, name: str, whom: str) -> bool:
+        return any(each["name"] == whom and each["successor"] for each in self._show(name)["trusted"])
 
     def _pings(self, name: str, whom: str) -> bool:
         try:
