@@ -34,6 +34,7 @@ from kontinuum.node.fellows import FELLOWS_MAX, Fellows
 from kontinuum.node.pointers import LINEAGE
 from kontinuum.node.vault_sync import VaultSync
 from kontinuum.rpc.errors import CallError
+from kontinuum.transport import CloseCode, CloseKind
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -157,6 +158,8 @@ class NodeClusters:
 
         def on_closed(connection: Connection, reason: CloseReason) -> None:
             self.service.closed(connection)
+            if reason.kind is CloseKind.APPLICATION and reason.code == CloseCode.REVOKED:
+                self._fellows.refused(connection.peer_id)
             closed(connection, reason)
 
         self._rpc.connection_opened, self._rpc.connection_closed = on_opened, on_closed

@@ -37,6 +37,9 @@ RETRY_MAX_S = 60.0
 """The longest such time for a fellow that was never reached since we started; one that was is dialled every
 RETRY_FIRST_S. Our choice: eight sleeping machines cost three packets a second."""
 
+REFUSED_COUNT = 7
+"""Failures that one refusal counts as: the next one waits RETRY_MAX_S as well."""
+
 _log = RoomLogger("node")
 
 
@@ -64,6 +67,11 @@ class Fellows:
         self._dialling: dict[PeerId, asyncio.Task[None]] = {}
         self._failures: dict[PeerId, tuple[int, float]] = {}
         self._reached: dict[PeerId, None] = {}
+
+    def refused(self, peer: PeerId) -> None:
+        """A fellow cut us off: our key is out of use there. It is left alone for long."""
+        self._reached.pop(peer, None)
+        self._failures[peer] = (REFUSED_COUNT, self._now() + RETRY_MAX_S)
 
     async def keep(self) -> None:
         """Until cancelled."""

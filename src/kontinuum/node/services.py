@@ -66,7 +66,8 @@ def identity(config: NodeConfig, directory: DataDir | None) -> KeyPair:
 
 def open_home(config: NodeConfig, directory: DataDir | None) -> ClusterHome | None:
     """What a data directory holds of a cluster; None if its node belongs to none."""
-    if directory is None or not directory.cluster.exists():
+    # A crash while a cluster was begun leaves a directory without this file: nothing has happened then.
+    if directory is None or not (directory.cluster / "cluster.cbor").exists():
         return None
     from kontinuum.node.cluster_home import ClusterHome  # Only nodes of clusters.
 

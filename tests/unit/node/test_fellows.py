@@ -84,6 +84,22 @@ async def test_a_fellow_that_was_reached_before_is_dialled_at_every_turn():
     assert dialled >= 98
 
 
+async def test_a_fellow_that_cut_us_off_is_left_alone_for_a_minute():
+    """
+    A node whose key is out of use does not knock several times a second; the others are dialled as before.
+    """
+    world = World(PEERS[:2])
+    await world.look(0.0)
+    await world.look(0.5)
+    world.connected.clear()
+    world.now = 1.0
+    world.fellows.refused(PEERS[0])
+
+    assert await world.look(1.0) == [PEERS[1]]
+    assert await world.look(RETRY_MAX_S) == []
+    assert await world.look(RETRY_MAX_S + 1.0) == [PEERS[0]]
+
+
 async def test_a_dial_under_way_is_not_begun_twice():
     """
     A silent fellow costs one dial at once.
