@@ -2,7 +2,7 @@
 
 import pytest
 
-from helpers.programs import NodeProcess, run_json, wait_until
+from helpers.programs import NodeProcess, run_json, run_program, wait_until
 from kontinuum.cli import schema
 from kontinuum.cli.errors import Exit
 
@@ -67,6 +67,16 @@ def test_a_running_node_rekeys_and_its_fellow_goes_along(household):
     )
     household.together()
     assert household.second.program.process.poll() is None
+
+
+def test_peers_have_names(household):
+    """
+    A node of the cluster is listed by its place, for people and for programs.
+    """
+    peers = household.done("peers --dir first")["peers"]
+    assert [(each["peer_id"], each["name"]) for each in peers] == [(household.show("second")["key"], "/1")]
+    lines = run_program(household.home, "peers", "--dir", "first").stdout.decode().splitlines()
+    assert [line.split()[1] for line in lines] == ["NAME", "/1"]
 
 
 def test_an_order_is_obeyed_by_a_running_node(household):

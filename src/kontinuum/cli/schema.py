@@ -276,7 +276,7 @@ VAULT_DAMAGE = ("object_id", "problem")
 READER = ("key", "id", "role")
 """Keys of one entry of ``readers`` (commands ``seal`` and ``open``)."""
 
-PEER = ("peer_id", "connected", "address", "path", "rtt_ms", "key_exchange")
+PEER = ("peer_id", "name", "connected", "address", "path", "rtt_ms", "key_exchange")
 """Keys of one entry of ``peers`` (command ``peers``)."""
 
 DHT_PEER = ("peer_id", "addresses", "contact")

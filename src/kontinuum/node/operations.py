@@ -136,6 +136,7 @@ class NodeOperations:
     def _peer(self, peer: Any) -> dict[str, Any]:
         return {
             "peer_id": str(peer.peer_id),
+            "name": self._node.name_of(peer.peer_id),
             "connected": peer.connected,
             "address": None if peer.address is None else str(peer.address),
             "path": peer.path if peer.connected else None,

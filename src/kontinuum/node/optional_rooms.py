@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kontinuum.base.clock import Clock
-    from kontinuum.identity import KeyPair
+    from kontinuum.identity import KeyPair, PeerId
     from kontinuum.node.cluster_home import ClusterHome
     from kontinuum.node.clusters import NodeClusters
     from kontinuum.node.dht import NodeDht
@@ -62,6 +62,11 @@ class OptionalRooms(ABC):
         if self._clusters is None:
             raise ClusterOffError
         return self._clusters
+
+    def name_of(self, peer_id: PeerId) -> str | None:
+        """What our cluster calls a peer (``/1``, ``bob:/2``); None for strangers, and for keys out of use."""
+        member = None if self._clusters is None else self._clusters.who(peer_id)
+        return None if member is None else member.text
 
     @property
     def dht(self) -> NodeDht:

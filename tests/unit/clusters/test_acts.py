@@ -134,14 +134,14 @@ def test_a_label_is_a_name_and_nobody_elses(cluster):
         "t\x1bv",
         "t\udcffv",
         "laptop",
-        "ab" * 32,
+        str(key(cluster.laptop)),
     ):
         with pytest.raises(BadNameError):
             acts.add_node(cluster.chain, cluster.root, NOON, label=label)
     assert len(cluster.chain) == before
 
     acts.revoke_node(cluster.chain, cluster.root, path("/1.0"), Scope.PLACE, NOON)
-    for label in ("laptop", "a" * 64, "Gr\u00f6\u00dfe 2", ""):
+    for label in ("laptop", "l" * 64, "Gr\u00f6\u00dfe 2", ""):
         acts.add_node(cluster.chain, cluster.root, NOON, label=label)
 
 

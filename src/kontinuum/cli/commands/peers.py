@@ -20,6 +20,7 @@ def peers(directory: DirOption = None, _json: JsonOption = False) -> None:
     rows = [
         [
             peer["peer_id"],
+            peer["name"] or "-",
             peer["path"] or ("connected" if peer["connected"] else "known"),
             "-" if peer["rtt_ms"] is None else f"{peer['rtt_ms']:.2f} ms",
             peer["key_exchange"] or "-",
@@ -27,5 +28,5 @@ def peers(directory: DirOption = None, _json: JsonOption = False) -> None:
         ]
         for peer in known
     ]
-    text = columns(rows, ["PEER", "PATH", "RTT", "KEY EXCHANGE", "ADDRESS"]) if rows else "no peers yet"
-    state.output.result(result, text)
+    titles = ["PEER", "NAME", "PATH", "RTT", "KEY EXCHANGE", "ADDRESS"]
+    state.output.result(result, columns(rows, titles) if rows else "no peers yet")
