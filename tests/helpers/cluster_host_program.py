@@ -5,15 +5,14 @@ Commands and answers as in ``dht_program.py``. Times are of the monotonic clock,
 
 import asyncio
 import base64
-import json
 import sys
 import time
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from helpers.dht_program import become_host
+from helpers.dht_program import obey
 from kontinuum import Node, NodeConfig, PeerId
 from kontinuum.base.errors import KontinuumError
 from kontinuum.clusters.book import Judgement
@@ -122,25 +121,5 @@ class Program:
         return str(self.node.peer_id)
 
 
-async def main():
-    """Obey until the input ends."""
-    listen = "127.0.0.1:0"
-    if len(sys.argv) > 1:
-        become_host(sys.argv[1], int(sys.argv[2]))
-        listen = f"{sys.argv[1]}:0"
-    reader = asyncio.StreamReader(limit=2**24)
-    await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
-    )
-    async with AsyncExitStack() as stack:
-        program = Program(stack, listen)
-        while line := await reader.readline():
-            name, *arguments = json.loads(line)
-            answer = await getattr(program, name)(*arguments)
-            sys.stdout.write(json.dumps(answer) + "\n")
-            sys.stdout.flush()
-
-
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    asyncio.run(main())
+    asyncio.run(obey(Program))

@@ -137,8 +137,13 @@ class Nodes:
         return took
 
 
-async def main():
-    """Obey until the input ends."""
+async def obey(commands):
+    """Obey until the input ends.
+
+    Args:
+        commands: Given a stack that is closed at the end, and where to listen: the object whose methods
+            are the commands.
+    """
     listen = "127.0.0.1:0"
     if len(sys.argv) > 1:
         become_host(sys.argv[1], int(sys.argv[2]))
@@ -148,13 +153,13 @@ async def main():
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
     )
     async with AsyncExitStack() as stack:
-        nodes = Nodes(stack, listen)
+        obeying = commands(stack, listen)
         while line := await reader.readline():
             name, *arguments = json.loads(line)
-            answer = await getattr(nodes, name)(*arguments)
+            answer = await getattr(obeying, name)(*arguments)
             sys.stdout.write(json.dumps(answer) + "\n")
             sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(obey(Nodes))
