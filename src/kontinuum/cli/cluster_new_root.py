@@ -11,7 +11,7 @@ Secrets:  handovers are sealed; what is kept of the new chain holds none.
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +84,7 @@ def change_root(work: Work, change: RootChange, sources: tuple[str, str, str]) -
     sent: dict[Place, None] = {}
     if change.parcels:
         sent = _send(work, old, book, made)
-    files = _write_files(made, book, change.handovers, how, sent)
+    files = _write_files(work, made, book, change.handovers, how, sent)
     epoch = made.handovers.get(_place(book))
     if epoch is None:
         raise CliError("this node has no place under the new root", family=Exit.MISUSE, code="not_living")
@@ -185,8 +185,8 @@ def _send(work: Work, old: Chain, book: Book, made: NewRoot) -> dict[Place, None
     return sent
 
 
-def _write_files(
-    made: NewRoot, book: Book, directory: Path, how: Sealing, sent: dict[Place, None]
+def _write_files(  # noqa: PLR0917 -- who, what, where and how
+    work: Work, made: NewRoot, book: Book, directory: Path, how: Sealing, sent: dict[Place, None]
 ) -> dict[Place, Path]:
     """A file for every other node that was not sent its keys; those of an earlier attempt stay."""
     from kontinuum.base.entropy import SystemEntropy
@@ -194,13 +194,16 @@ def _write_files(
     from kontinuum.clusters.handover import seal_handover
 
     files: dict[Place, Path] = {}
+    network = work.network()
     for place, handover in made.handovers.items():
         if place == book.place or place in sent:
             continue
         file = directory / f"node-{'-'.join(map(str, place.indexes))}.handover"
         files[place] = file
         if not file.exists():
-            create_atomically(file, seal_handover(handover, how, entropy=SystemEntropy()))
+            create_atomically(
+                file, seal_handover(replace(handover, network=network), how, entropy=SystemEntropy())
+            )
     return files
 
 

@@ -58,13 +58,24 @@ def report(resealed: Resealed) -> None:
         state.output.note(f"object {object_id.short} could not be opened and stays as it is: {why}")
 
 
-def write_settings(directory: DataDir) -> None:
-    """A commented ``node.toml``, if there is none yet."""
+def write_settings(directory: DataDir, network: tuple[str, int] | None = None) -> None:
+    """A commented ``node.toml``, if there is none yet.
+
+    Args:
+        directory: Where.
+        network: Name and bits of work, if the node shall be in that network rather than in the default one.
+    """
     from kontinuum.base.files import create_atomically
     from kontinuum.node.config import NodeConfig
 
-    if not directory.config.exists():
-        create_atomically(directory.config, NodeConfig.example_toml().encode())
+    if directory.config.exists():
+        return
+    text = NodeConfig.example_toml()
+    default = NodeConfig()
+    if network is not None and network != (default.network, default.pow_bits):
+        text = text.replace(f'#network = "{default.network}"', f'network = "{network[0]}"')
+        text = text.replace(f"#pow_bits = {default.pow_bits}", f"pow_bits = {network[1]}")
+    create_atomically(directory.config, text.encode())
 
 
 def remember_contacts(directory: DataDir, contacts: Sequence[str]) -> int:

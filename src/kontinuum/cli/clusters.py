@@ -129,6 +129,13 @@ class Work:
         own = [str(self.ask("contact.show")["contact"])] if self.running else []
         return (*own, *given)
 
+    def network(self) -> tuple[str, int]:
+        """Which network this node is in: its name, and the bits of work that it demands."""
+        from kontinuum.node.config import NodeConfig
+
+        config = NodeConfig.load(data_dir=self.directory.path)
+        return config.network, config.pow_bits
+
     def signing_epoch(self, book: Book, source: str) -> EpochSecret:
         """The secret that the node runs with."""
         return self.store.current_epoch(book, self.passphrases.asking(source, NODE_PROMPT, NODE_OPTION))

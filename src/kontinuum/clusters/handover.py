@@ -18,6 +18,7 @@ Not pure: :func:`take_over` changes the node's files. All else does no I/O; seal
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self, TypeAlias
 
@@ -37,7 +38,7 @@ from kontinuum.keys.secret_forms import (
 )
 from kontinuum.wire import cbor
 from kontinuum.wire.errors import MalformedError
-from kontinuum.wire.limits import CONTACT_TEXT_CHARS_MAX
+from kontinuum.wire.limits import CONTACT_TEXT_CHARS_MAX, NETWORK_NAME_BYTES_MAX, POW_DIFFICULTY_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,8 +69,10 @@ MAGIC = b"kontinuum handover\n"
 """How every version begins; a person who looks into the file can read it."""
 
 _OPEN, _SEALED = range(2)
-_GENESIS, _BUNDLES, _BRANCH, _EPOCH, _TRUST, _CONTACTS, _SUCCESSION, _FORMER = range(8)
+_GENESIS, _BUNDLES, _BRANCH, _EPOCH, _TRUST, _CONTACTS, _SUCCESSION, _FORMER, _NETWORK = range(9)
 """Keys of the map."""
+
+_NETWORK_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
 
 _HEAD_BYTES = len(MAGIC) + 2
 _ITEMS_MAX = 4096
@@ -107,6 +110,9 @@ class Handover:
     former: tuple[EpochSecret, ...] = ()
     """Earlier epochs of the same place, newest first: what the node sealed with them opens again."""
 
+    network: tuple[str, int] | None = None
+    """The network that the node is in: its name, and the bits of work that it demands; None: not said."""
+
     def __post_init__(self) -> None:
         registers = self.chain.registers
         born = any(birth.key == self.branch.public for birth in registers.births_at(self.branch.path))
@@ -129,6 +135,8 @@ class Handover:
             _SUCCESSION: list(bundles(self.succession)),
             _FORMER: [encode_epoch_secret(epoch) for epoch in self.former[:HANDOVER_FORMER_MAX]],
         }
+        if self.network is not None:
+            fields[_NETWORK] = list(self.network)
         return Secret(cbor.encode(fields))
 
     @classmethod
@@ -142,7 +150,7 @@ class Handover:
             fields = Fields(
                 cbor.decode(data, bytes_max=HANDOVER_BYTES_MAX, items_max=_ITEMS_MAX), "a handover"
             )
-            fields.only(*range(_FORMER + 1))
+            fields.only(*range(_NETWORK + 1))
             genesis, branch, epoch = (_octets(fields.value(key)) for key in (_GENESIS, _BRANCH, _EPOCH))
             chain = load_chain(genesis, [_octets(item) for item in _items(fields, _BUNDLES)])
             entries = [entry for item in _items(fields, _TRUST) for entry in decode_entries(_octets(item))]
@@ -157,6 +165,7 @@ class Handover:
                 tuple(contacts),
                 tuple(said),
                 tuple(former),
+                _network(fields.value(_NETWORK)) if _NETWORK in fields else None,
             )
         except HandoverError:
             raise
@@ -278,6 +287,17 @@ def _items(fields: Fields, key: int) -> list[cbor.CborValue]:
     if key == _FORMER and len(value) > HANDOVER_FORMER_MAX:
         raise MalformedError(f"a handover has at most {HANDOVER_FORMER_MAX} earlier epochs")
     return value
+
+
+def _network(value: cbor.CborValue) -> tuple[str, int]:
+    match value:
+        case [str() as name, int() as bits] if (
+            len(name) <= NETWORK_NAME_BYTES_MAX
+            and _NETWORK_NAME.fullmatch(name)
+            and 0 <= bits <= POW_DIFFICULTY_MAX
+        ):
+            return name, bits
+    raise MalformedError("the network of a handover is a name and a number of bits")
 
 
 def _contact(value: cbor.CborValue) -> str:

@@ -13,6 +13,7 @@ from kontinuum.cli.errors import Exit
 from kontinuum.cli.main import run
 from kontinuum.identity import key_file
 from kontinuum.identity.key_file import ARGON2_MEMORY_KIB_MIN
+from kontinuum.node.config import NodeConfig
 
 
 @pytest.fixture(autouse=True)
@@ -212,6 +213,37 @@ def test_labels_lead_to_one_node(ask, cluster):
     assert content("a") == before
     assert not Path("x.handover").exists()
     assert not Path("c").exists()
+    assert cluster
+
+
+def test_a_new_node_is_in_the_network_of_those_who_made_it(done, cluster, monkeypatch):
+    """
+    Its new settings say so, though its machine's environment says nothing; settings that it has, stay.
+    """
+    monkeypatch.setenv("KONTINUUM_NETWORK", "ours")
+    monkeypatch.setenv("KONTINUUM_POW_BITS", "6")
+    done("cluster add-node tv --parent root.key --to tv.handover --unsealed --dir a")
+    monkeypatch.delenv("KONTINUUM_NETWORK")
+    monkeypatch.delenv("KONTINUUM_POW_BITS")
+    done("cluster join tv.handover --unprotected --dir tv")
+    config = NodeConfig.load(data_dir=Path("tv"))
+    assert (config.network, config.pow_bits) == ("ours", 6)
+
+    done("cluster recover tv --parent root.key --to again.handover --unsealed --dir a")
+    done("cluster join again.handover --unprotected --dir tv")
+    assert NodeConfig.load(data_dir=Path("tv")) == config
+    assert cluster
+
+
+def test_wrong_settings_are_told_before_anything_is_changed(ask, cluster, monkeypatch):
+    """
+    A node that could not start is not made.
+    """
+    monkeypatch.setenv("KONTINUUM_NETWORK", "Ours")
+    for line in ("init --root root.key --number 1", "join laptop.handover"):
+        code, said = ask(f"cluster {line} --unprotected --dir c")
+        assert (code, said["error"]["code"]) == (Exit.MISUSE, "config")
+        assert not Path("c").exists()
     assert cluster
 
 

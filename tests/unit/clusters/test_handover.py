@@ -32,7 +32,7 @@ def same(first, second):
     """Whether two handovers give the same."""
     return all(
         getattr(first, name) == getattr(second, name)
-        for name in ("chain", "branch", "epoch", "trust", "contacts", "succession")
+        for name in ("chain", "branch", "epoch", "trust", "contacts", "succession", "network")
     )
 
 
@@ -43,7 +43,7 @@ def full():
         Family(OTHER_SEED).chain.genesis, "bob", "meet", OURS.server.epoch.signing(), NOON
     )
     said = tuple(OURS.chain)[:1]
-    return handover(trust=(entry,), contacts=(contact_of().to_text(),), succession=said)
+    return handover(trust=(entry,), contacts=(contact_of().to_text(),), succession=said, network=("ours", 8))
 
 
 def test_a_passphrase_opens_it():
@@ -144,6 +144,15 @@ def test_contacts_are_few_and_readable():
     for wrong in ([text] * 17, ["nonsense"], [1]):
         with pytest.raises(HandoverError):
             open_handover(data[:head] + cbor.encode({**fields, 5: wrong}))
+
+
+@pytest.mark.parametrize("network", [("", 8), ("a\nb", 8), ("A", 8), ("n" * 65, 8), ("n", 99), ("n", -1)])
+def test_a_network_is_a_name_and_some_work(network):
+    """
+    It goes into a file of settings: what could not stand there is refused.
+    """
+    with pytest.raises(HandoverError):
+        Handover.decode(handover(network=network).encode())
 
 
 def test_an_empty_passphrase_is_refused():

@@ -31,6 +31,7 @@ from kontinuum.cli.errors import CliError, Exit
 from kontinuum.cli.options import DirOption, JsonOption
 
 if TYPE_CHECKING:
+    from kontinuum.cli.clusters import Work
     from kontinuum.clusters.acts import Made
     from kontinuum.clusters.handover import Handover
     from kontinuum.keys.derivation import EpochSecret
@@ -72,6 +73,7 @@ def init(  # noqa: PLR0917 -- typer passes by name
     from kontinuum.clusters.errors import AlreadyInClusterError
 
     with workplace(directory, create=True) as work:
+        work.network()  # Settings that are wrong are told before anything is changed.
         if work.store.exists():
             home = work.store.home()
             raise AlreadyInClusterError(
@@ -134,7 +136,7 @@ def add_node(  # noqa: PLR0917 -- typer passes by name
             trust=tuple(book.trust),
             contacts=work.contacts(contact or []),
         )
-        data = _given(made, to, how, work.say)
+        data = _given(made, to, how, work)
     state.output.result(data, f"{data['place']} {label}: its keys are in {to}")
     state.output.note(
         f"carry it to that machine, and there: kontinuum cluster join {to.name}; then delete it"
@@ -162,6 +164,7 @@ def join(  # noqa: PLR0917 -- typer passes by name
     from kontinuum.clusters.trust import TrustList
 
     with workplace(directory, create=True) as work:
+        work.network()  # Settings that are wrong are told before anything is changed.
         given = open_file(work, file, key, handover_passphrase_source)
         ask = work.passphrases.asking(passphrase_source, NODE_PROMPT, NODE_OPTION)
         before: list[EpochSecret] = []
@@ -181,7 +184,7 @@ def join(  # noqa: PLR0917 -- typer passes by name
             )
             trust = TrustList(given.trust)
             work.store.begin(given.chain, given.branch.path, keys, trust, entropy=SystemEntropy())
-        write_settings(work.directory)
+        write_settings(work.directory, given.network)
         remembered = remember_contacts(work.directory, given.contacts)
         book, chain = work.own()
         epochs = work.store.epochs(book, ask)
@@ -371,14 +374,14 @@ def recover(  # noqa: PLR0917 -- typer passes by name
             made = replace(made, handover=replace(made.handover, trust=tuple(book.trust)))
             if not work.running:
                 work.store.save_trust(book.trust)
-        data = _given(made, to, how, work.say)
+        data = _given(made, to, how, work)
         data["falls"] = [] if keep_trust else [each.name for each in fallen]
     state.output.result(
         data, f"{data['place']} {data['label']}: its new keys are in {to}; the old ones are out of use"
     )
     if data["falls"]:
         state.output.note(
-            f"only this node had said that you trust {', '.join(data['fallen'])}, and that fell with its old "
+            f"only this node had said that you trust {', '.join(data['falls'])}, and that fell with its old "
             "keys: meet them again (--keep-trust keeps it, for a node that was lost and not stolen)"
         )
     state.output.note(f"carry it to the machine, and there: kontinuum cluster join {to.name}; then delete it")
@@ -409,12 +412,13 @@ def _node_json(given: "Handover") -> dict[str, Any]:
     }
 
 
-def _given(made: "Made", to: Path, how: Any, say: Any) -> dict[str, Any]:
+def _given(made: "Made", to: Path, how: Any, work: "Work") -> dict[str, Any]:
     """Write the handover, then say what makes it true: a crash in between leaves a file that is of no use."""
     from kontinuum.base.entropy import SystemEntropy
     from kontinuum.base.files import create_atomically
     from kontinuum.clusters.handover import seal_handover
 
-    create_atomically(to, seal_handover(made.handover, how, entropy=SystemEntropy()))
-    told = say(made.handover.chain.cluster, made.statements)
+    handover = replace(made.handover, network=work.network())
+    create_atomically(to, seal_handover(handover, how, entropy=SystemEntropy()))
+    told = work.say(made.handover.chain.cluster, made.statements)
     return _node_json(made.handover) | {"handover": str(to), "told": told}
