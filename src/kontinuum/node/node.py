@@ -24,7 +24,6 @@ from kontinuum.node.adoption import adopt
 from kontinuum.node.bootstrap import usable
 from kontinuum.node.call_methods import CallMethods
 from kontinuum.node.dht_methods import DhtMethods
-from kontinuum.node.errors import ForeignPeerError, NoAddressError
 from kontinuum.node.events import (
     NodeEvent,
     PathChanged,
@@ -38,11 +37,11 @@ from kontinuum.node.figures import Figures
 from kontinuum.node.handler_methods import HandlerMethods
 from kontinuum.node.introductions import PING, PING_BYTES_MAX
 from kontinuum.node.neighbours import Neighbours, PeerInfo, PeerLike
-from kontinuum.node.optional_rooms import OptionalRooms
 from kontinuum.node.own_contact import OwnContact
 from kontinuum.node.pointers import Pointers
 from kontinuum.node.proof import proof_of
 from kontinuum.node.pubsub_methods import PubSubMethods
+from kontinuum.node.reaching import Reaching
 from kontinuum.node.saving import save_at_end
 from kontinuum.node.services import (
     identity,
@@ -63,7 +62,6 @@ from kontinuum.node.services import (
 )
 from kontinuum.rpc.service import RpcService
 from kontinuum.transport import ALPN, CloseCode, CloseReason, Connection, Endpoint
-from kontinuum.transport.errors import ConnectError, WrongPeerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +72,6 @@ if TYPE_CHECKING:
     from kontinuum.node.cluster_home import ClusterHome
     from kontinuum.node.config import NodeConfig
     from kontinuum.node.discovery import MdnsDiscovery
-    from kontinuum.node.libp2p import NodeLibp2p
 
 NOT_RUNNING = "the node does not run; use: async with Node(...) as node"
 
@@ -84,7 +81,7 @@ _PATH_CHANGES = ("established", "abandoned", "available", "backup", "observed")
 _log = RoomLogger("node")
 
 
-class Node(OptionalRooms, CallMethods, DhtMethods, HandlerMethods, PubSubMethods):
+class Node(Reaching, CallMethods, DhtMethods, HandlerMethods, PubSubMethods):
     """One peer of the network: ``async with Node(config) as node``.
 
     Args:
@@ -428,52 +425,6 @@ class Node(OptionalRooms, CallMethods, DhtMethods, HandlerMethods, PubSubMethods
             raise MisuseError(NOT_RUNNING)
         if self._closing:
             raise MisuseError("the node has been closed; a node runs once, make another one")
-
-    def _identify(self, peer: PeerLike) -> PeerId:
-        self._require_running()
-        if self._clusters is not None:
-            return self._clusters.identify(peer)
-        return self._pointers.current(self._neighbours.identify(peer))
-
-    async def _connection(self, peer: PeerLike) -> Connection:
-        return await self._reach(self._identify(peer), patient=True)
-
-    async def _reach(self, peer_id: PeerId, *, patient: bool) -> Connection:
-        """The connection with a peer; the DHT says where it is when we do not know, or no longer."""
-        if self._is_foreign(peer_id):
-            raise ForeignPeerError(peer_id)
-        try:
-            return await self._find(peer_id, patient=patient)
-        except (NoAddressError, ConnectError, WrongPeerError):
-            if (connection := await self._pointers.follow(peer_id)) is None:
-                raise
-            return connection
-
-    async def _find(self, peer_id: PeerId, *, patient: bool = False) -> Connection:
-        """The connection with a peer that has this very key."""
-        try:
-            return await self._neighbours.connection(peer_id, patient=patient)
-        except (NoAddressError, ConnectError, WrongPeerError):
-            if self._dht is None or not await self._dht.locate(peer_id):
-                raise
-        return await self._neighbours.connection(peer_id, patient=patient)
-
-    async def _meet(self, peer_id: PeerId) -> None:
-        """Connect to a peer of a topic, by whichever protocol it can be reached."""
-        if self._libp2p is None or not await self._libp2p.meet(peer_id):
-            await self._reach(peer_id, patient=True)
-
-    def _only_libp2p(self, peer_id: PeerId) -> NodeLibp2p | None:
-        """Our libp2p side, if that is how the peer is connected."""
-        return self._libp2p if self._libp2p is not None and self._libp2p.serves(peer_id) else None
-
-    def _is_foreign(self, peer_id: PeerId) -> bool:
-        """The peer is connected by libp2p, and nothing says that it speaks our own protocol."""
-        return self._only_libp2p(peer_id) is not None and self._neighbours.store.get(peer_id) is None
-
-    def _info(self, peer_id: PeerId) -> PeerInfo:
-        libp2p = self._only_libp2p(peer_id)
-        return self._neighbours.info(peer_id) if libp2p is None else libp2p.info(peer_id)
 
     def _unready(self) -> str:
         if self._closing:
