@@ -67,6 +67,10 @@ POINTERS_MAX = 4
 """Earlier keys of this node at which a pointer is left at every start. Our choice: peers that slept through
 more rekeyings follow one pointer after the other."""
 
+LINEAGES_MAX = 8
+"""Earlier keys of ours whose proof is kept ready; then all are made anew. Our choice: a node has few that are
+asked about, and only its own are kept."""
+
 OFFER_FIRST_S = 2.0
 """Seconds from the start until a node of a cluster that has another root now says so where the old one's
 friends listen. Doubles each time, up to OFFER_MAX_S. Our choice: by then the first of them are connected."""
@@ -122,6 +126,7 @@ class NodeClusters:
         self._adopt = adopt
         self._rekeying = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._lineages: dict[PeerId, tuple[tuple[int, PeerId], bytes]] = {}
         self._effects = ClusterEffects(
             home,
             clock=clock,
@@ -388,11 +393,18 @@ class NodeClusters:
         """Somebody who knew us by an earlier key asks for the proof that it is us."""
         with contextlib.suppress(KontinuumError):
             old, chain = PeerId(data), self.book.own
+            known = self._lineages.get(old)
+            if known is not None and chain is not None and known[0] == (len(chain), self.home.signer.peer_id):
+                return known[1]  # Anybody may ask, and often; looking through a long chain takes a while.
             judged = self.book.judge(old)
             member = judged.member
             ours = member is not None and member.own and member.place == self.home.path.place
             if chain is not None and ours:
-                return encode_lineage(chain, old, self.home.signer.peer_id)
+                proof = encode_lineage(chain, old, self.home.signer.peer_id)
+                if len(self._lineages) >= LINEAGES_MAX:
+                    self._lineages.clear()
+                self._lineages[old] = ((len(chain), self.home.signer.peer_id), proof)
+                return proof
         raise CallError(NOT_OURS, "not a key of this node")
 
     def _length(self, cluster: ClusterId) -> int:
