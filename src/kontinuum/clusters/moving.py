@@ -40,6 +40,9 @@ class Moving:
         """Our node has another key: prove it on every session. What declares it was sent before."""
         self._signer, self._parts.local = signer, signer.peer_id
         for session in self._parts.sessions.values():
+            if session.met and session.member is None:
+                # Its newer key is not proven yet: news pass it by, and unheard of, our key would be a cheat's.
+                self._recognition.introduce_ourselves(session)
             self.met(session)
 
     def met(self, session: Session) -> None:
