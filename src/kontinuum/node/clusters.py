@@ -259,8 +259,10 @@ class NodeClusters:
                 return judged.current
             case Judgement.OUT_OF_USE:
                 raise KeyOutOfUseError(peer_id, judged.reason)
-            case _:
+            case Judgement.MEMBER:
                 return peer_id
+            case _:
+                return self.pointers.current(peer_id)
 
     def connected_fellows(self) -> list[Member]:
         """The other nodes of our cluster with which we have a session."""
