@@ -41,7 +41,7 @@ class Moving:
         self._signer, self._parts.local = signer, signer.peer_id
         for session in self._parts.sessions.values():
             if session.met and session.member is None:
-                # Its newer key is not proven yet: news pass it by, and unheard of, our key would be a cheat's.
+                # Its newer key is not proven yet, so news pass it by; it would take an undeclared key for a lie.
                 self._recognition.introduce_ourselves(session)
             self.met(session)
 
