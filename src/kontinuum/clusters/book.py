@@ -5,7 +5,7 @@ From a key to its owner (:meth:`Book.judge`), for every connection; from a name 
 place or a label: ``bob:/1``, ``bob:laptop``, ``home:laptop``; ``bob:`` is the first of its nodes in use.
 
 Our own chain decides about the keys that it knows, whatever other chains say of them. Of several trusted
-chains that know a key, the one counts that thinks least of it.
+chains that know a key, the one counts that thinks least of it; and such a key leads to no newer one.
 
 Bounds:   those of chains and of the list of trust; JUDGED_MAX judgements are remembered.
 Trust:    keys and names come from strangers. Statements and entries are verified here, wherever from.
@@ -433,7 +433,12 @@ class Book:
                 return judged
         found = (self._judge_by(self._known[cluster], key) for cluster in sorted(self._trusted))
         known = [judged for judged in found if judged is not None]
-        return max(known, key=lambda each: each.judgement, default=_STRANGER)
+        worst = max(known, key=lambda each: each.judgement, default=_STRANGER)
+        if len(known) > 1 and worst.judgement is not Judgement.MEMBER:
+            # No two roots derive the same key, so a thief declared it a second time: nobody who asks for it
+            # is led on, it could be to the thief.
+            return Judged(Judgement.OUT_OF_USE, worst.member, None, f"{worst.reason}; two clusters have it")
+        return worst
 
     def _judge_by(self, chain: Chain, key: PeerId) -> Judged | None:
         """What one chain says; None if it does not know the key."""
@@ -508,6 +513,6 @@ class Book:
             name=name,
             trusted=trusted,
             how=how,
-            sequence=self.trust.next_sequence(genesis.cluster),
+            sequence=self.trust.next_sequence(genesis.cluster, self._counts),
             at=at,
         )

@@ -380,6 +380,10 @@ class ClusterMachine:
             self._sayings.add_trust(event.entries, None)
         except KontinuumError as error:
             self._parts.out.append(ev.NotSaid(error))
+            return
+        if any(entry not in self.book.trust for entry in event.entries):
+            full = MisuseError("no room in the list of trust: some node filled it; revoke that node")
+            self._parts.out.append(ev.NotSaid(full))
 
     def _on_order_given(self, event: ev.OrderGiven, _now: float) -> None:
         try:

@@ -24,6 +24,7 @@ from kontinuum.clusters.handover import Handover
 from kontinuum.clusters.trust import How, TrustEntry, TrustList
 from kontinuum.keys.author import Author, found_chain
 from kontinuum.keys.backup.roots import seed_of
+from kontinuum.keys.chain import Chain
 from kontinuum.keys.standing import Standing
 from kontinuum.keys.transition import successor, verify_succession
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
     from kontinuum.clusters.book import Trusted
     from kontinuum.keys.backup.roots import WrittenRoot
-    from kontinuum.keys.chain import Chain
     from kontinuum.keys.derivation import BranchSecret
     from kontinuum.keys.paths import Place
     from kontinuum.keys.statements import Statement
@@ -109,18 +109,21 @@ def replace_root(
 
 
 def follow_root(old: Chain, succession: Sequence[Statement], new: Chain) -> list[Statement]:
-    """Check that a handover's cluster is where the old root went.
+    """Check that a handover's cluster is where the old root went. The old chain stays as it is.
 
     Returns:
-        What is new in the old chain.
+        What is new to the old chain: for whoever feeds it, so that everybody hears of it.
 
     Raises:
         WrongClusterError: The old root did not leave for it.
         ForkedSuccessionError: It named several successors.
     """
-    added = old.merge(succession).added
-    verify_succession(old, new.genesis)
-    return added
+    # What a fellow hands us must not slip into the chain that sessions are judged by.
+    said = Chain(old.genesis)
+    said.merge(old.foundation(statement.id for statement in old.registers.transitions))
+    said.merge(succession)
+    verify_succession(said, new.genesis)
+    return [statement for statement in said if statement.id not in old]
 
 
 def _give_places(

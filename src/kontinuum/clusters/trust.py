@@ -277,13 +277,23 @@ class TrustList:
                 decisive[entry.cluster] = entry
         return decisive
 
-    def next_sequence(self, cluster: ClusterId) -> int:
-        """A number above all that was said about a cluster.
+    def next_sequence(
+        self, cluster: ClusterId, counts: Callable[[PeerId], bool] = lambda _author: True
+    ) -> int:
+        """A number above all that counts of what was said about a cluster.
+
+        Args:
+            cluster: Which.
+            counts: Whether an author's word counts: a thief's numbers fall with his key.
 
         Raises:
             MisuseError: There is none left.
         """
-        said = (entry.sequence for (about, _), entry in self._entries.items() if about == cluster)
+        said = (
+            entry.sequence
+            for (about, author), entry in self._entries.items()
+            if about == cluster and counts(author)
+        )
         following = max(said, default=0) + 1
         if following > TRUST_SEQUENCE_MAX:
             raise MisuseError("some node used up all numbers of entries about this cluster; revoke that node")

@@ -226,7 +226,7 @@ def test_a_new_root_gives_every_living_node_its_place(cluster):
     ]
     for at, handover in made.handovers.items():
         assert standing.verify_speaker(key(handover)) == at
-    follow_root(copy, made.handovers[place("/0")].succession, made.chain)
+    copy.merge(follow_root(copy, made.handovers[place("/0")].succession, made.chain))
     assert not Standing(copy).speakers()
     assert acts.add_node(made.chain, made.handovers[place("/0")].branch, later(3)).handover
 

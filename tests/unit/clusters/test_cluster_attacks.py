@@ -1,0 +1,127 @@
+"""What thieves, and friends gone bad, try with lists of trust, keys of others, parcels and long messages."""
+
+import pytest
+
+from helpers.cluster_net import ClusterNet, Home
+from helpers.keys import NOON, later
+from kontinuum.base.entropy import SystemEntropy
+from kontinuum.base.errors import MisuseError
+from kontinuum.clusters import events as ev
+from kontinuum.clusters.book import Judgement
+from kontinuum.clusters.handover import Handover, seal_handover, take_over
+from kontinuum.clusters.store import ClusterStore, Keys
+from kontinuum.clusters.trust import TRUST_SEQUENCE_MAX, How, TrustEntry
+from kontinuum.keys.author import Author
+from kontinuum.keys.bodies import Rekey, Scope
+from kontinuum.keys.envelope import X25519Recipient
+from kontinuum.keys.errors import WrongClusterError
+from kontinuum.keys.keystore import Unprotected
+
+
+@pytest.fixture
+def net():
+    """An empty network."""
+    return ClusterNet()
+
+
+def entry(signer, home, genesis, *, sequence=1, trusted=True, name="friend"):
+    """A word about a cluster, as anybody with the signer's key would write it."""
+    return TrustEntry.issue(
+        signer, home.id, genesis, name=name, trusted=trusted, how=How.GIVEN, sequence=sequence, at=NOON
+    )
+
+
+def test_the_last_number_of_a_thief_does_not_outlive_his_key(net):
+    """
+    He trusts his cluster with the highest number there is; after his revocation we can speak about it again.
+    """
+    *nodes, stolen = net.add_all(Home.found(1, 3))
+    net.run(1)
+    foe = Home.found(2, 1)
+    last = entry(stolen.key, stolen.home, foe.chain.genesis, sequence=TRUST_SEQUENCE_MAX)
+    stolen.feed(ev.TrustSaid((last,)))
+    net.run(1)
+    with pytest.raises(MisuseError, match="revoke that node"):
+        nodes[0].book.distrust_entry("friend", nodes[0].key, NOON)
+    nodes[1].revoke(stolen, Scope.PLACE)
+    net.run(1)
+
+    said = nodes[0].book.trust_entry(foe.chain.genesis, "friend", How.GIVEN, nodes[0].key, NOON)
+    nodes[0].feed(ev.TrustSaid((said,)))
+    net.run(1)
+    assert [each.by for each in nodes[1].book.trusted()] == [nodes[0].branch.path.place]
+    nodes[1].feed(ev.TrustSaid((nodes[1].book.distrust_entry("friend", nodes[1].key, NOON),)))
+    net.run(1)
+    assert not nodes[0].book.trusted()
+
+
+def test_a_word_for_which_a_thief_left_no_room_is_not_taken_for_said(net, monkeypatch):
+    """
+    The list is full of his entries: our user is told that nothing happened; after his revocation it works.
+    """
+    monkeypatch.setattr("kontinuum.clusters.trust.TRUST_ENTRIES_MAX", 6)
+    home = Home.found(1, 2)
+    node, stolen = net.add_all(home)
+    friend, foes = Home.found(2, 1), [Home.found(number, 1) for number in range(3, 9)]
+    net.run(1)
+    words = [entry(stolen.key, home, foe.chain.genesis) for foe in (friend, *foes)]
+    stolen.feed(ev.TrustSaid(tuple(words[:6])))
+    net.run(1)
+    assert len(node.book.trust) == 6
+
+    node.feed(ev.TrustSaid((node.book.distrust_entry("friend", node.key, NOON),)))
+    assert isinstance(node.of(ev.NotSaid)[-1].error, MisuseError)
+    node.revoke(stolen, Scope.PLACE)
+    word = node.book.trust_entry(friend.chain.genesis, "friend", How.GIVEN, node.key, NOON)
+    before = len(node.of(ev.NotSaid))
+    node.feed(ev.TrustSaid((word,)))
+    assert len(node.of(ev.NotSaid)) == before
+    assert [each.cluster for each in node.book.trusted()] == [friend.id]
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_friend_who_stole_a_key_leads_nobody_who_asks_for_it_to_himself(net, replaced):
+    """
+    The root of a trusted cluster declares another friend's stolen key as its own node's, and moves on.
+    """
+    node = net.add(Home.found(1, 1), 0)
+    for number in (2, 3):  # Whichever of the two has the lesser id.
+        alice, evil = Home.found(number, 1), Home.found(5 - number, 1)
+        (branch, stolen), (theirs, _) = alice.secrets[0], evil.secrets[0]
+        body = Rekey(1, stolen.signing().peer_id, stolen.encryption().public)
+        if replaced:
+            Author(alice.chain, branch).rekey(later(1))
+        evil_pen = Author(evil.chain, theirs)
+        evil_pen._issue(body, later(1), stolen.signing())
+        evil_pen.rekey(later(2))
+        node = net.add(Home.found(1, 1), 0)
+        node.trust(alice, "alice")
+        node.trust(evil, "evil")
+
+        judged = node.book.judge(stolen.signing().peer_id)
+        assert (judged.judgement, judged.current) == (Judgement.OUT_OF_USE, None)
+
+
+def test_a_parcel_brings_nothing_into_the_chain_that_is_not_looked_at(tmp_path):
+    """
+    A thief hands a node the revocation of his own key, so that it is no news any more when it comes.
+    """
+    home, own_root = Home.found(1, 2), Home.found(9, 2)
+    (branch, epoch), (stolen, _) = home.secrets
+    store = ClusterStore(tmp_path / "cluster")
+    store.begin(
+        home.copy(), branch.path, Keys(epoch, Unprotected(), None, Unprotected()), entropy=SystemEntropy()
+    )
+    book = store.load_book()
+    revocation = Author(home.chain, home.root).revoke(stolen.path, Scope.PLACE, NOON)
+    parcel = seal_handover(
+        Handover(own_root.chain, *own_root.secrets[0], succession=(revocation,)),
+        X25519Recipient(epoch.encryption().public),
+        entropy=SystemEntropy(),
+    )
+
+    with pytest.raises(WrongClusterError):
+        take_over(store, book, store.epochs(book), parcel)
+    assert book.own is not None
+    assert revocation.id not in book.own
+    assert book.merge(home.id, [revocation]).added == [revocation]
