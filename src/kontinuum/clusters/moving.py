@@ -41,7 +41,7 @@ class Moving:
         self._signer, self._parts.local = signer, signer.peer_id
         for session in self._parts.sessions.values():
             if session.met and session.member is None:
-                # Its newer key is not proven yet, so news pass it by; it would take an undeclared key for a lie.
+                # Its newer key is not proven yet, so news pass it by; an undeclared key would be a lie.
                 self._recognition.introduce_ourselves(session)
             self.met(session)
 
@@ -66,6 +66,9 @@ class Moving:
             return
         if session.member is not None:
             return  # Its key speaks; no other one of its place does.
+        if not session.work.take(1, now):
+            parts.bar(session, "flood")
+            return
         signed = reauth_bytes(session.exporter, message.old, message.new)
         try:
             verify(message.new, REAUTH_PURPOSE, signed, message.signature)
