@@ -2,9 +2,11 @@
 
 import pytest
 
-from helpers.programs import NodeProcess, run_json, run_program, wait_until
+from helpers.programs import PROGRAM, NodeProcess, environment, run_json, run_program, wait_until
+from helpers.terminal import Terminal
 from kontinuum.cli import schema
 from kontinuum.cli.errors import Exit
+from kontinuum.keys.keystore import load_store
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +52,33 @@ def household(tmp_path):
     yield made
     for node in (made.first, made.second):
         node.stop()
+
+
+async def test_a_person_is_asked_for_each_passphrase(tmp_path, monkeypatch):
+    """
+    On a terminal the root's passphrase does not become the node's, nor the node's the branch's.
+    """
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("KONTINUUM_PASSPHRASE", raising=False)
+    words = {"node's key": "node", "node's branch": "branch"}
+    async with Terminal(*PROGRAM, "keys", "new-root", "root.key", cwd=tmp_path) as terminal:
+        for asked in ("New passphrase of the key store:", "Once more:"):
+            await terminal.see(asked)
+            terminal.type("root\r")
+        await terminal.process.wait()
+    begin = "cluster init --root root.key --dir home"
+    async with Terminal(*PROGRAM, *begin.split(), columns=80, cwd=tmp_path) as terminal:
+        await terminal.see("Passphrase of root.key:")
+        terminal.type("root\r")
+        for what, word in words.items():
+            await terminal.see(f"New passphrase of the {what}:")
+            terminal.type(f"{word}\r")
+            await terminal.see(f"New passphrase of the {what}: Once more:")
+            terminal.type(f"{word}\r")
+        assert await terminal.process.wait() == Exit.OK
+    for name, word in (("branch-0", "branch"), ("epoch-0-0", "node")):
+        assert load_store(tmp_path / "home" / "cluster" / "keys" / f"{name}.key").open(word)
 
 
 def test_a_running_node_rekeys_and_its_fellow_goes_along(household):

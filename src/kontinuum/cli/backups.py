@@ -35,7 +35,7 @@ def passphrase(source: str, prompt: str, option: str, *, confirm: bool = False) 
     Raises:
         CliError: There is no such source, or a terminal is needed and there is none.
     """
-    from kontinuum.node.passphrase import SOURCES, is_source, read_passphrase
+    from kontinuum.node.passphrase import PASSPHRASE_VARIABLE, SOURCES, is_source, read_passphrase
 
     if not is_source(source):
         raise CliError(
@@ -43,9 +43,11 @@ def passphrase(source: str, prompt: str, option: str, *, confirm: bool = False) 
             family=Exit.MISUSE,
             code="usage",
         )
-    if source == "prompt" and not at_terminal():
+    asks = source == "prompt" or (source == "auto" and PASSPHRASE_VARIABLE not in os.environ)
+    if asks and not at_terminal():
+        wanted = prompt[0].lower() + prompt[1:].rstrip(": ")
         raise CliError(
-            "a passphrase is needed and there is no terminal to ask for it",
+            f"the {wanted} is needed, and there is no terminal to ask for it",
             family=Exit.MISUSE,
             code="passphrase",
             hint=f"{option} env:NAME, or {option} fd:NUMBER",

@@ -58,13 +58,33 @@ class RootChange:
     """Remove the old keys when all is done."""
 
 
-def change_root(work: Work, change: RootChange, sources: tuple[str, str, str]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the passphrases come from."""
+
+    node: str
+    """What this node runs with, before and after."""
+
+    branch: str
+    """Its new branch."""
+
+    root: str
+    """The root until now."""
+
+    new_root: str
+    """The next one."""
+
+    handover: str
+    """The files for others."""
+
+
+def change_root(work: Work, change: RootChange, sources: Sources) -> dict[str, Any]:
     """Do the steps that are left.
 
     Args:
         work: The data directory.
         change: What was asked for.
-        sources: Of the passphrases of the node's key, of both roots, of handovers.
+        sources: Of the passphrases.
     """
     if work.running and not change.parcels:
         raise CliError(
@@ -75,10 +95,11 @@ def change_root(work: Work, change: RootChange, sources: tuple[str, str, str]) -
         )
     if change.parcels and not work.running:
         raise CliError("--parcels takes a running node", family=Exit.MISUSE, code="not_running")
-    old_root, new_root = (stored_root(work, file, sources[1]) for file in (change.root, change.new_root))
+    old_root = stored_root(work, change.root, sources.root)
+    new_root = stored_root(work, change.new_root, sources.new_root, "--new-root-passphrase-source")
     book, old = _old(work, old_root)
     # Before anything is made: a person may have no passphrase at hand.
-    how = sealing(work, None, sources[2], unsealed=change.unsealed)
+    how = sealing(work, None, sources.handover, unsealed=change.unsealed)
     before = old.cluster
     made = _made(old, old_root, new_root, book, change)
     sent: dict[Place, None] = {}
@@ -90,10 +111,10 @@ def change_root(work: Work, change: RootChange, sources: tuple[str, str, str]) -
         raise CliError("this node has no place under the new root", family=Exit.MISUSE, code="not_living")
     resealed = None
     if not work.running:
-        _move(work, made, book, sources[0])
+        _move(work, made, book, sources)
         again = work.book()
-        ask = work.passphrases.asking(sources[0], NODE_PROMPT, NODE_OPTION)
-        resealed = reseal_for(work, made.chain, work.store.epochs(again, ask), sources[0])
+        ask = work.passphrases.asking(sources.node, NODE_PROMPT, NODE_OPTION)
+        resealed = reseal_for(work, made.chain, work.store.epochs(again, ask), sources.node)
         if change.forget and (resealed is None or not resealed.left):
             work.store.forget_former_keys()
     else:
@@ -207,7 +228,7 @@ def _write_files(  # noqa: PLR0917 -- who, what, where and how
     return files
 
 
-def _move(work: Work, made: NewRoot, book: Book, source: str) -> None:
+def _move(work: Work, made: NewRoot, book: Book, sources: Sources) -> None:
     """Close the old chain here, and go over to the new keys. What was done already is not done again."""
     from kontinuum.base.entropy import SystemEntropy
     from kontinuum.clusters.store import Keys
@@ -220,9 +241,9 @@ def _move(work: Work, made: NewRoot, book: Book, source: str) -> None:
         work.store.append(book.own.cluster, made.succession)
     keys = Keys(
         handover.epoch,
-        _as_before(work, source, branch=False),
+        _as_before(work, sources.node, branch=False),
         handover.branch,
-        _as_before(work, source, branch=True),
+        _as_before(work, sources.branch, branch=True),
     )
     work.store.begin(
         made.chain, handover.branch.path, keys, TrustList(handover.trust), entropy=SystemEntropy()

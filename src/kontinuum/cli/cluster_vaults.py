@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kontinuum.cli.clusters import Work
+    from kontinuum.identity import KeyPair
     from kontinuum.keys.chain import Chain
     from kontinuum.keys.derivation import EpochSecret
     from kontinuum.node.data_dir import DataDir
@@ -35,7 +36,7 @@ def reseal_for(work: Work, chain: Chain, epochs: Sequence[EpochSecret], source: 
     if not vault.is_dir():
         return None
     new = cluster_keyring(chain, epochs)
-    old = _with_identity(work, new, source)
+    old = _with_identity(new, former_identity(work, source, strict=False))
     with progress("sealing the vault anew", _size(work)) as told:
         resealed = reseal(
             vault,
@@ -48,6 +49,44 @@ def reseal_for(work: Work, chain: Chain, epochs: Sequence[EpochSecret], source: 
     if resealed is not None:
         report(resealed)
     return resealed
+
+
+def former_identity(work: Work, source: str, *, strict: bool = True) -> KeyPair | None:
+    """The identity that the directory had before it was of a cluster, if a vault may be sealed to it.
+
+    Args:
+        work: The data directory.
+        source: Of its passphrase.
+        strict: It must open. Otherwise what it alone opens stays as it is.
+
+    Raises:
+        WrongPassphraseError, KeyFileError: It does not open.
+    """
+    from kontinuum.cli.clusters import NODE_OPTION
+    from kontinuum.identity.errors import KeyFileError, PassphraseNeededError, WrongPassphraseError
+    from kontinuum.identity.key_file import load_key_file
+    from kontinuum.node.vault import DIRECTORY
+
+    file = work.directory.key
+    if not file.exists() or not (work.directory.path / DIRECTORY).is_dir():
+        return None
+    try:
+        return load_key_file(file)
+    except PassphraseNeededError:
+        pass
+    prompt = f"Passphrase of {file.name}, the key that this directory had before: "
+    try:
+        return load_key_file(file, passphrase=work.passphrases.ask(source, prompt, NODE_OPTION))
+    except WrongPassphraseError:
+        problem = f"the passphrase does not open {file}, which the vault may be sealed to"
+        if strict:
+            raise WrongPassphraseError(problem) from None
+    except KeyFileError as error:
+        problem = str(error)
+        if strict:
+            raise
+    state.output.note(problem)
+    return None
 
 
 def report(resealed: Resealed) -> None:
@@ -101,22 +140,14 @@ def remember_contacts(directory: DataDir, contacts: Sequence[str]) -> int:
     return kept
 
 
-def _with_identity(work: Work, new: Keyring, source: str) -> Keyring:
+def _with_identity(new: Keyring, identity: KeyPair | None) -> Keyring:
     """The keyring with what the directory's identity opened before it was of a cluster."""
     from dataclasses import replace
 
-    from kontinuum.cli.clusters import NODE_OPTION, NODE_PROMPT
-    from kontinuum.identity.errors import PassphraseNeededError
-    from kontinuum.identity.key_file import load_key_file
     from kontinuum.node.vault import vault_keyring
 
-    file = work.directory.key
-    if not file.exists():
+    if identity is None:
         return new
-    try:
-        identity = load_key_file(file)
-    except PassphraseNeededError:
-        identity = load_key_file(file, passphrase=work.passphrases.ask(source, NODE_PROMPT, NODE_OPTION))
     before = vault_keyring(identity)
     senders = new.senders if isinstance(new.senders, list | tuple) else [new.signer.peer_id]
     return replace(new, keys=(*new.keys, *before.keys), senders=[*senders, identity.peer_id])

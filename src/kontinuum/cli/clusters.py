@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -39,9 +40,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class Passphrases:
-    """Passphrases by their source, each asked for once."""
+    """Passphrases, each asked for once: by their source, and those that a person types by what they open.
 
-    _known: dict[tuple[str, bool], str] = field(default_factory=dict, repr=False)
+    A person is asked for each one: the root's passphrase must not become the one that a node runs with.
+    """
+
+    _known: dict[str, str] = field(default_factory=dict, repr=False)
 
     def ask(self, source: str, prompt: str, option: str, *, new: bool = False) -> str:
         """The passphrase of a source.
@@ -50,13 +54,17 @@ class Passphrases:
             source: As the option says.
             prompt: What a person is asked.
             option: The option's name, for errors.
-            new: Asked twice.
+            new: It is chosen now: a person is told so and types it twice, unless he has typed it before.
         """
         from kontinuum.cli.backups import passphrase
+        from kontinuum.node.passphrase import PASSPHRASE_VARIABLE
 
-        key = (source if source != "prompt" else prompt, new and source == "prompt")
+        if source == "auto" and source not in self._known and PASSPHRASE_VARIABLE not in os.environ:
+            source = "prompt"
+        key = prompt if source == "prompt" else source
         if key not in self._known:
-            self._known[key] = passphrase(source, prompt, option, confirm=new)
+            asked = f"New {prompt[0].lower()}{prompt[1:]}" if new else prompt
+            self._known[key] = passphrase(source, asked, option, confirm=new)
         return self._known[key]
 
     def asking(self, source: str, prompt: str, option: str) -> Callable[[], str]:
@@ -189,17 +197,22 @@ def _take_back(directory: DataDir) -> None:
         directory.path.rmdir()
 
 
-def stored_secret(work: Work, file: Path, source: str) -> StoredSecret:
+def stored_secret(work: Work, file: Path, source: str, option: str = PARENT_OPTION) -> StoredSecret:
     """The secret in a key store."""
+    from kontinuum.identity.errors import WrongPassphraseError
     from kontinuum.keys.keystore import load_store
 
     store = load_store(file)
     if not store.protected:
         return store.open()
-    return store.open(work.passphrases.ask(source, PARENT_PROMPT.format(file.name), PARENT_OPTION))
+    given = work.passphrases.ask(source, PARENT_PROMPT.format(file), option)
+    try:
+        return store.open(given)
+    except WrongPassphraseError:
+        raise WrongPassphraseError(f"the passphrase does not open {file}; try again") from None
 
 
-def stored_root(work: Work, file: Path, source: str) -> WrittenRoot:
+def stored_root(work: Work, file: Path, source: str, option: str = PARENT_OPTION) -> WrittenRoot:
     """The root in a key store.
 
     Raises:
@@ -208,7 +221,7 @@ def stored_root(work: Work, file: Path, source: str) -> WrittenRoot:
     from kontinuum.keys.backup.roots import ShortSeed
     from kontinuum.keys.derivation import RootSeed
 
-    secret = stored_secret(work, file, source)
+    secret = stored_secret(work, file, source, option)
     if isinstance(secret, RootSeed | ShortSeed):
         return secret
     raise CliError(
@@ -236,9 +249,7 @@ def protection(work: Work, source: str, prompt: str, option: str, *, unprotected
 
     if unprotected:
         return Unprotected()
-    return ByPassphrase(
-        work.passphrases.ask(source, "New " + prompt[0].lower() + prompt[1:], option, new=True)
-    )
+    return ByPassphrase(work.passphrases.ask(source, prompt, option, new=True))
 
 
 def new_keys(
@@ -254,13 +265,14 @@ def new_keys(
     """The secrets of a new node, with their protection."""
     from kontinuum.clusters.store import Keys
 
-    return Keys(
-        epoch,
-        protection(work, source, NODE_PROMPT, NODE_OPTION, unprotected=unprotected),
-        branch,
-        protection(work, branch_source, BRANCH_PROMPT, BRANCH_OPTION, unprotected=unprotected),
-        former,
-    )
+    node = protection(work, source, NODE_PROMPT, NODE_OPTION, unprotected=unprotected)
+    above = protection(work, branch_source, BRANCH_PROMPT, BRANCH_OPTION, unprotected=unprotected)
+    if node == above and not unprotected:
+        state.output.note(
+            "the node's key and its branch have one passphrase: who learns it has both; better two "
+            f"({BRANCH_OPTION})"
+        )
+    return Keys(epoch, node, branch, above, former)
 
 
 def sealing(work: Work, recipient: str | None, source: str, *, unsealed: bool) -> Sealing:
@@ -278,9 +290,7 @@ def sealing(work: Work, recipient: str | None, source: str, *, unsealed: bool) -
         return Unprotected()
     if recipient is not None:
         return parse_recipient(recipient)
-    return ByPassphrase(
-        work.passphrases.ask(source, "New passphrase of the handover: ", HANDOVER_OPTION, new=True)
-    )
+    return ByPassphrase(work.passphrases.ask(source, HANDOVER_PROMPT, HANDOVER_OPTION, new=True))
 
 
 def verify_free(path: Path) -> None:

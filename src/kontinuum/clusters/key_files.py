@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from kontinuum.base.errors import AlreadyExistsError, FileUnavailableError, KontinuumError
 from kontinuum.clusters.errors import DamagedStoreError, NoKeyError
 from kontinuum.clusters.record_file import make_directory
-from kontinuum.identity.errors import PassphraseNeededError
+from kontinuum.identity.errors import PassphraseNeededError, WrongPassphraseError
 from kontinuum.keys.derivation import BranchSecret, EpochSecret
 from kontinuum.keys.keystore import create_store, load_store, public_key
 
@@ -172,6 +172,8 @@ def _opened(path: FilePath, ask: Callable[[], str] | None) -> object:
         if store.protected and ask is None:
             raise PassphraseNeededError(f"{path} is protected by a passphrase; give it, or name its source")
         return store.open(ask() if store.protected and ask is not None else None)
+    except WrongPassphraseError:
+        raise WrongPassphraseError(f"the passphrase does not open {path}; try again") from None
     except KontinuumError as error:
         error.add_note(f"key store: {path}")
         raise

@@ -67,7 +67,7 @@ def init(  # noqa: PLR0917 -- typer passes by name
 ) -> None:
     """Begin a cluster: its chain, and this data directory as its first node. The root stays where it is."""
     from kontinuum.base.entropy import SystemEntropy
-    from kontinuum.cli.cluster_vaults import reseal_for, write_settings
+    from kontinuum.cli.cluster_vaults import former_identity, reseal_for, write_settings
     from kontinuum.cli.clusters import new_keys, stored_root, workplace
     from kontinuum.clusters.acts import begin_cluster
     from kontinuum.clusters.errors import AlreadyInClusterError
@@ -81,6 +81,7 @@ def init(  # noqa: PLR0917 -- typer passes by name
                 "choose another one with --dir"
             )
         seed = stored_root(work, root, parent_passphrase_source)
+        former_identity(work, passphrase_source)  # What does not open is told before anything is changed.
         made = begin_cluster(seed, datetime.now(UTC), number=number, label=label, depth=depth)
         given = made.handover
         keys = new_keys(
@@ -95,6 +96,7 @@ def init(  # noqa: PLR0917 -- typer passes by name
         write_settings(work.directory)
         reseal_for(work, given.chain, [given.epoch], passphrase_source)
         data = _node_json(given) | {"directory": str(work.directory.path)}
+    _tell_former(work)
     state.output.result(data, f"cluster {data['cluster']}\nthis node is {data['place']}, key {data['key']}")
     state.output.note(
         f"the root is needed again to add nodes, and after a loss: put {root} away, its backup elsewhere"
@@ -158,7 +160,7 @@ def join(  # noqa: PLR0917 -- typer passes by name
 ) -> None:
     """Make this data directory the node that a handover is for."""
     from kontinuum.base.entropy import SystemEntropy
-    from kontinuum.cli.cluster_vaults import remember_contacts, reseal_for, write_settings
+    from kontinuum.cli.cluster_vaults import former_identity, remember_contacts, reseal_for, write_settings
     from kontinuum.cli.clusters import NODE_OPTION, NODE_PROMPT, new_keys, workplace
     from kontinuum.cli.handovers import open_file, verify_follows
     from kontinuum.clusters.trust import TrustList
@@ -167,6 +169,7 @@ def join(  # noqa: PLR0917 -- typer passes by name
         work.network()  # Settings that are wrong are told before anything is changed.
         given = open_file(work, file, key, handover_passphrase_source)
         ask = work.passphrases.asking(passphrase_source, NODE_PROMPT, NODE_OPTION)
+        former_identity(work, passphrase_source)  # What does not open is told before anything is changed.
         before: list[EpochSecret] = []
         if work.store.exists():
             verify_follows(work, given)
@@ -191,6 +194,8 @@ def join(  # noqa: PLR0917 -- typer passes by name
         reseal_for(work, chain, epochs, passphrase_source)
         current = {"key": str(epochs[0].signing().peer_id), "directory": str(work.directory.path)}
         data = _node_json(given) | current
+    if not before:
+        _tell_former(work)
     state.output.result(data, f"this node is {data['place']} {data['label']}, key {data['key']}")
     where = "" if directory is None else f" --dir {directory}"
     state.output.note(f"start it with: kontinuum node run{where}; then delete {file}")
@@ -391,6 +396,15 @@ _AFTERWARDS = {
     Scopes.EPOCH: "the node itself makes its next key: kontinuum cluster rekey, there",
     Scopes.BRANCH: "if its machine comes back, or another one: kontinuum cluster recover {place} --to FILE",
 }
+
+
+def _tell_former(work: "Work") -> None:
+    """Who knew the directory's node by the key that it had alone, does not know the new one."""
+    if work.directory.key.exists():
+        state.output.note(
+            f"{work.directory.key} holds the key that this node had until now; whoever calls it by that key "
+            "must learn the new one"
+        )
 
 
 def _told(told: int | None) -> str:

@@ -83,6 +83,14 @@ BranchSourceOption = Annotated[
         help="Of the passphrase of the node's branch, better another one; the same sources.",
     ),
 ]
+NewRootSourceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--new-root-passphrase-source",
+        metavar="SOURCE",
+        help="Of the passphrase of --new-root; the same sources. Default: as --parent-passphrase-source.",
+    ),
+]
 HandoverSourceOption = Annotated[
     str,
     typer.Option(

@@ -9,7 +9,9 @@ import typer
 
 from kontinuum.cli import state
 from kontinuum.cli.commands.cluster_options import (
+    BranchSourceOption,
     HandoverSourceOption,
+    NewRootSourceOption,
     ParentOption,
     ParentSourceOption,
     SourceOption,
@@ -50,7 +52,9 @@ def rekey(  # noqa: PLR0917 -- typer passes by name
     unsealed: UnsealedOption = False,
     parent: ParentOption = None,
     passphrase_source: SourceOption = "auto",  # noqa: S107 -- a source
+    branch_passphrase_source: BranchSourceOption = "auto",  # noqa: S107 -- a source
     parent_passphrase_source: ParentSourceOption = "auto",  # noqa: S107 -- a source
+    new_root_passphrase_source: NewRootSourceOption = None,
     handover_passphrase_source: HandoverSourceOption = "prompt",  # noqa: S107 -- a source
     directory: DirOption = None,
     _json: JsonOption = False,
@@ -59,7 +63,7 @@ def rekey(  # noqa: PLR0917 -- typer passes by name
 
     With --root and --new-root: the whole cluster gets another root, and every node new keys.
     """
-    from kontinuum.cli.cluster_new_root import RootChange, change_root
+    from kontinuum.cli.cluster_new_root import RootChange, Sources, change_root
     from kontinuum.cli.clusters import workplace
 
     if (root is None) != (new_root is None) or (root is not None and handovers is None):
@@ -71,10 +75,19 @@ def rekey(  # noqa: PLR0917 -- typer passes by name
     with workplace(directory) as work:
         if root is not None and new_root is not None and handovers is not None:
             change = RootChange(root, new_root, handovers, parcels=parcels, unsealed=unsealed, forget=forget)
-            sources = (passphrase_source, parent_passphrase_source, handover_passphrase_source)
+            sources = Sources(
+                node=passphrase_source,
+                branch=branch_passphrase_source,
+                root=parent_passphrase_source,
+                new_root=new_root_passphrase_source or parent_passphrase_source,
+                handover=handover_passphrase_source,
+            )
             data = change_root(work, change, sources)
         else:
-            data = _rekey(work, parent, passphrase_source, parent_passphrase_source)
+            above = parent_passphrase_source
+            if parent is None and above == "auto":
+                above = branch_passphrase_source
+            data = _rekey(work, parent, passphrase_source, above)
     state.output.result(data, f"this node is {data['place']}, key {data['key']}")
 
 
