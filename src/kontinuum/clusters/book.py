@@ -164,6 +164,9 @@ class Book:
         self._known: dict[ClusterId, Chain] = {chain.cluster: chain for chain in chains}
         self._trusted: dict[ClusterId, Trusted] = {}
         self._state: tuple[int, ...] = ()
+        self._own_state: tuple[int, ...] = ()
+        self._effective: list[TrustEntry] = []
+        """What counts of the list of trust: looked up again only after our chain or the list changed."""
         self._judged: dict[PeerId, Judged] = {}
 
     @property
@@ -203,6 +206,8 @@ class Book:
         merged = chain.merge(statements)
         if merged.added:
             self._state = ()
+            if chain is self.own:
+                self._own_state = ()
         return merged
 
     def succession(self) -> tuple[Statement, ...]:
@@ -386,11 +391,14 @@ class Book:
         if state == self._state:
             return
         self._judged.clear()
-        effective = [] if own is None else list(self.trust.in_effect(self._counts).values())
-        for entry in effective:
-            if entry.trusted and entry.cluster not in self._known:
+        if state[:2] != self._own_state:
+            in_effect = [] if own is None else self.trust.in_effect(self._counts).values()
+            self._effective = [entry for entry in in_effect if entry.trusted]
+            self._own_state = state[:2]
+        for entry in self._effective:
+            if entry.cluster not in self._known:
                 self._known[entry.cluster] = Chain(entry.genesis)
-        self._trusted = self._read([entry for entry in effective if entry.trusted])
+        self._trusted = self._read(list(self._effective))
         self._state = (*state[:2], *(len(self._known[cluster]) for cluster in self._trusted))
 
     def _known_trusted(self) -> dict[ClusterId, Trusted]:

@@ -16,9 +16,17 @@ from typing import TYPE_CHECKING
 from kontinuum.base.errors import PeerError
 from kontinuum.clusters.book import Judgement
 from kontinuum.clusters.deadlines import Timer
-from kontinuum.clusters.messages import DIGEST_BYTES, Heads, Statements, Summary
+from kontinuum.clusters.messages import (
+    DIGEST_BYTES,
+    MESSAGE_STATEMENTS_MAX,
+    Heads,
+    Statements,
+    Summary,
+)
 from kontinuum.keys.bundles import bundles, decode_bundle
 from kontinuum.transport.errors import CloseCode
+from kontinuum.wire import cbor
+from kontinuum.wire.errors import MalformedError
 from kontinuum.wire.limits import (
     CHAIN_BUNDLE_BYTES_MAX,
     CHAIN_BUNDLE_STATEMENTS_MAX,
@@ -165,7 +173,7 @@ class CatchingUp:
         if not session.work.take(1 + len(chain) // LOOK_WORK_STATEMENTS, now):
             self._parts.counts["heads_unanswered"] += 1
             return
-        missing = chain.missing_since(message.heads)
+        missing = chain.missing_since(message.heads, MESSAGE_STATEMENTS_MAX)
         if not session.work.take(len(missing) / ANSWER_WORK_STATEMENTS, now):
             self._parts.counts["heads_unanswered"] += 1
             return
@@ -186,7 +194,7 @@ class CatchingUp:
         if cluster not in self._may_tell(session) or self._parts.book.chain(cluster) is None:
             return
         try:
-            statements = decode_bundle(message.bundle)
+            statements, more = _first(message.bundle)
         except PeerError:
             self._parts.bar(session, "malformed")
             return
@@ -200,7 +208,7 @@ class CatchingUp:
             return  # What it said was that its own key is out of use.
         if cheat is not None:
             self._parts.cut(session, CloseCode.NONE, f"statements that no node passes on: {cheat}")
-        elif session.member is not None and added and _is_cut_off(statements, message.bundle):
+        elif session.member is not None and added and more:
             self._ask(session, cluster, now)
         elif session.member is not None and missing:
             self._ask_once(session, cluster, now)
@@ -255,7 +263,15 @@ class CatchingUp:
                 self.summarise(session)
 
 
-def _is_cut_off(statements: Sequence[Statement], bundle: bytes) -> bool:
-    """Whether there may be more where this came from."""
+def _first(bundle: bytes) -> tuple[tuple[Statement, ...], bool]:
+    """The statements of a bundle that are looked at, and whether there may be more where this came from.
+
+    Raises:
+        PeerError: It is no bundle, or one of its statements is none.
+    """
+    items = cbor.decode(bundle, bytes_max=CHAIN_BUNDLE_BYTES_MAX, items_max=CHAIN_BUNDLE_STATEMENTS_MAX + 1)
+    if not isinstance(items, list):
+        raise MalformedError("a bundle is a list of statements")
+    statements = decode_bundle(cbor.encode(items[:MESSAGE_STATEMENTS_MAX]))
     full = len(bundle) > CHAIN_BUNDLE_BYTES_MAX - STATEMENT_BYTES_MAX - 16
-    return full or len(statements) == CHAIN_BUNDLE_STATEMENTS_MAX
+    return statements, full or len(items) >= MESSAGE_STATEMENTS_MAX

@@ -47,6 +47,10 @@ DIGEST_BYTES = 16
 """Bytes of a digest: half of SHA-256. Who makes two sets with one digest gains that they are compared at the
 next news."""
 
+MESSAGE_STATEMENTS_MAX = 256
+"""Statements of one message that are looked at, and that we put into one. Our choice: 60 ms, for as long as
+which nothing else happens here. Of more the first ones; the sender is asked for the rest."""
+
 _KIND = 0
 """Key of a message's kind in its map; the others are those of ``cluster.cddl``."""
 

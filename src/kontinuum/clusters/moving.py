@@ -3,7 +3,7 @@
 The new key signs the session's secret and both keys: only its holder, on this very session, can do that. That
 it is the old key's successor, the chain says.
 
-Bounds:   one signature is verified for each new key of a peer; a wrong one costs it the connection.
+Bounds:   a signature costs its sender a piece of work, beyond which his stream; a wrong one the connection.
 Trust:    who holds the old key alone (a thief) cannot move the session anywhere.
 Pure:     no I/O, clock or randomness.
 """

@@ -13,7 +13,7 @@ from kontinuum.clusters import events as ev
 from kontinuum.clusters.book import Judgement
 from kontinuum.clusters.budget import Budget
 from kontinuum.clusters.deadlines import Timer
-from kontinuum.clusters.messages import Statements
+from kontinuum.clusters.messages import MESSAGE_STATEMENTS_MAX, Statements
 from kontinuum.clusters.sessions import (
     MEMBER_BYTES_MAX,
     MEMBER_BYTES_PER_S,
@@ -138,8 +138,10 @@ class Recognition:
         chain = self._parts.book.chain(cluster)
         if chain is not None:
             declared = [use.statement.id for use in chain.registers.uses(key)]
-            for bundle in bundles(chain.foundation(declared)):
-                self._parts.send(session, Statements(cluster, bundle))
+            line = chain.foundation(declared)
+            for start in range(0, len(line), MESSAGE_STATEMENTS_MAX):
+                for bundle in bundles(line[start : start + MESSAGE_STATEMENTS_MAX]):
+                    self._parts.send(session, Statements(cluster, bundle))
 
     def _consider(self, session: Session, source: Session | None, now: float) -> None:
         """Draw the consequences of what the book says now."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from kontinuum.clusters.orders_kept import OrdersKept
     from kontinuum.clusters.sessions import Parts, Session
+    from kontinuum.identity import PeerId
 
 
 class Sayings:
@@ -150,5 +151,9 @@ class Sayings:
         state = (book.trust.version, 0 if book.own is None else len(book.own))
         if state != self._told_state:
             self._told_state = state
-            self._told = sorted(entry.encode() for entry in book.trust if self._counts(entry))
+            counts: dict[PeerId, bool] = {}
+            for entry in book.trust:
+                if entry.author not in counts:
+                    counts[entry.author] = self._counts(entry)
+            self._told = sorted(entry.encode() for entry in book.trust if counts[entry.author])
         return self._told

@@ -18,7 +18,7 @@ Pure:     no I/O, clock or randomness.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
@@ -115,8 +115,13 @@ class TrustEntry:
     signature: bytes
     """64 bytes, by the author, over everything above."""
 
+    _encoded: bytes = field(init=False, repr=False, compare=False)
+    """Kept: a whole list is encoded at each change of it, which members cause."""
+
     def __post_init__(self) -> None:
         verify(self.author, _PURPOSE, cbor.encode(self._fields()), self.signature)
+        encoded = cbor.encode({**self._fields(), _SIGNATURE: self.signature})
+        object.__setattr__(self, "_encoded", encoded)
 
     @classmethod
     def issue(
@@ -186,7 +191,7 @@ class TrustEntry:
 
     def encode(self) -> bytes:
         """The bytes that :meth:`decode` reads."""
-        return cbor.encode({**self._fields(), _SIGNATURE: self.signature})
+        return self._encoded
 
     @property
     def cluster(self) -> ClusterId:
@@ -271,9 +276,10 @@ class TrustList:
             counts: Whether an author's word counts.
         """
         decisive: dict[ClusterId, TrustEntry] = {}
+        heard = {author: counts(author) for author in self._by_author}
         for entry in self:
             before = decisive.get(entry.cluster)
-            if counts(entry.author) and (before is None or _rank(before) < _rank(entry)):
+            if heard[entry.author] and (before is None or _rank(before) < _rank(entry)):
                 decisive[entry.cluster] = entry
         return decisive
 

@@ -2,20 +2,25 @@
 
 import pytest
 
-from helpers.cluster_net import ClusterNet, Home
+from helpers.cluster_net import ClusterNet, Home, Scripted
 from helpers.keys import NOON, later
 from kontinuum.base.entropy import SystemEntropy
 from kontinuum.base.errors import MisuseError
 from kontinuum.clusters import events as ev
 from kontinuum.clusters.book import Judgement
 from kontinuum.clusters.handover import Handover, seal_handover, take_over
+from kontinuum.clusters.messages import MESSAGE_STATEMENTS_MAX, Reauth, Statements, encode
+from kontinuum.clusters.sessions import STRANGER_WORK_MAX
 from kontinuum.clusters.store import ClusterStore, Keys
+from kontinuum.clusters.tags import REAUTH_PURPOSE, reauth_bytes
 from kontinuum.clusters.trust import TRUST_SEQUENCE_MAX, How, TrustEntry
 from kontinuum.keys.author import Author
 from kontinuum.keys.bodies import Rekey, Scope
+from kontinuum.keys.bundles import encode_bundle
 from kontinuum.keys.envelope import X25519Recipient
 from kontinuum.keys.errors import WrongClusterError
 from kontinuum.keys.keystore import Unprotected
+from kontinuum.keys.statements import Statement
 
 
 @pytest.fixture
@@ -125,3 +130,53 @@ def test_a_parcel_brings_nothing_into_the_chain_that_is_not_looked_at(tmp_path):
     assert book.own is not None
     assert revocation.id not in book.own
     assert book.merge(home.id, [revocation]).added == [revocation]
+
+
+def test_no_message_holds_a_node_up_for_longer_than_its_part(net, monkeypatch):
+    """
+    A long bundle of a friend gone bad: a part is looked at, the rest asked for, and all of it comes.
+    """
+    home = Home.found(1, 2)
+    node, friend = net.add(home, 0), Scripted(net, home.secrets[1][1].signing())
+    link = friend.meet(node, home.id)
+    known = len(home.chain)
+    branch, _ = home.secrets[1]
+    pen = Author(home.chain, branch)
+    while len(home.chain) < known + 1000:
+        pen.rekey(NOON)
+    statements = list(home.chain)[known:]
+    verified = []
+    verify = Statement.verify
+    monkeypatch.setattr(Statement, "verify", lambda each, key: (verified.append(each), verify(each, key)))
+    friend.say(link, Statements(home.id, encode_bundle(statements)))
+
+    assert len(verified) == MESSAGE_STATEMENTS_MAX
+    assert len(node.book.chain(home.id)) == known + MESSAGE_STATEMENTS_MAX
+    third = net.add(home, 0, chain=home.copy())
+    net.connect(third, node)
+    net.run(10)
+    assert node.book.own == home.chain
+
+
+def test_a_thief_of_old_keys_changes_between_them_so_often_and_no_more(net):
+    """
+    Both are replaced, so neither speaks; each change costs him, and in the end his stream.
+    """
+    home = Home.found(1, 2)
+    branch, stolen = home.secrets[1]
+    node = net.add(home, 0)
+    pen = Author(home.chain, branch)
+    keys = [stolen.signing(), pen.rekey(NOON).secret.signing()]
+    pen.rekey(NOON)
+    node.feed(ev.Said(home.id, tuple(home.chain)))
+    thief = Scripted(net, keys[0])
+    link = thief.meet(node, home.id)
+    for turn in range(4 * STRANGER_WORK_MAX):
+        new = keys[(turn + 1) % 2]
+        signed = reauth_bytes(link.exporter, keys[0].peer_id, new.peer_id)
+        reauth = Reauth(keys[0].peer_id, new.peer_id, new.sign(REAUTH_PURPOSE, signed))
+        net.send_raw(link, thief, encode(reauth))
+    net.run(1)
+
+    assert 0 < len(node.of(ev.Renamed)) <= STRANGER_WORK_MAX
+    assert node.machine.counts["refused_flood"] == 1
