@@ -240,7 +240,7 @@ def _time(moment: datetime) -> str:
 _WAYS = {
     "none": "nothing",
     "ask_peers": "run the node: it lacks statements that others have",
-    "move_on": "kontinuum cluster rekey: a newer key of this node was made elsewhere",
+    "move_on": "kontinuum cluster rekey: its newest key is not here, and is made again from its branch",
     "rekey": "kontinuum cluster rekey: the key is out of use, and this node makes the next one itself",
     "ask_ancestor": "its branch is out of use: kontinuum cluster recover, where a parent's key is",
     "start_anew": "this place was removed for good: add the machine as a new node",

@@ -21,7 +21,14 @@ from typing import TYPE_CHECKING
 from kontinuum.base.errors import AlreadyExistsError, FileUnavailableError, KontinuumError
 from kontinuum.clusters.errors import DamagedStoreError, NoKeyError
 from kontinuum.clusters.record_file import make_directory
-from kontinuum.identity.errors import PassphraseNeededError, WrongPassphraseError
+from kontinuum.identity.errors import (
+    DamagedKeyFileError,
+    EmptyKeyFileError,
+    NotAKeyFileError,
+    PassphraseNeededError,
+    TruncatedKeyFileError,
+    WrongPassphraseError,
+)
 from kontinuum.keys.derivation import BranchSecret, EpochSecret
 from kontinuum.keys.keystore import create_store, load_store, public_key
 
@@ -70,6 +77,8 @@ class KeyFiles:
     ) -> FilePath:
         """Keep a secret. One that is there already, from before a crash, is left as it is.
 
+        A file that nobody can read any more is put aside (``.damaged``).
+
         Raises:
             DamagedStoreError: Another secret has that name; it is not replaced.
             FileUnavailableError: The disk is full, read-only or not ours. Nothing was written.
@@ -81,7 +90,11 @@ class KeyFiles:
         try:
             create_store(path, secret, protection, entropy=entropy)
         except AlreadyExistsError:
-            if load_store(path).public != public_key(secret):
+            there = _public(path)
+            if there is None:
+                path.replace(path.with_suffix(".damaged"))
+                create_store(path, secret, protection, entropy=entropy)
+            elif there != public_key(secret):
                 raise DamagedStoreError(f"{path} holds another key; move it away first") from None
         return path
 
@@ -125,12 +138,11 @@ class KeyFiles:
         return [epoch for branch, epoch in self._listed() if branch == self.path.branch]
 
     def declared(self, chain: Chain) -> int | None:
-        """The newest epoch that is here and that the chain declares for the node's branch."""
+        """The newest epoch that is here, whole, and that the chain declares for the node's branch."""
         said = chain.registers.epochs(self.path)
         for epoch in self.epochs():
-            if any(
-                each.body.signing == load_store(self.epoch_file(epoch)).public for each in said.get(epoch, ())
-            ):
+            declared = [each.body.signing for each in said.get(epoch, ())]
+            if declared and _public(self.epoch_file(epoch)) in declared:
                 return epoch
         return None
 
@@ -164,6 +176,14 @@ class KeyFiles:
             raise FileUnavailableError(self.directory, "read", error.strerror or str(error)) from error
         matches = [match for name in names if (match := _EPOCH_FILE.fullmatch(name))]
         return sorted(((int(match[1]), int(match[2])) for match in matches), reverse=True)
+
+
+def _public(path: FilePath) -> bytes | None:
+    """The public key of a file; None if its content is lost."""
+    try:
+        return load_store(path).public
+    except (EmptyKeyFileError, TruncatedKeyFileError, DamagedKeyFileError, NotAKeyFileError):
+        return None
 
 
 def _opened(path: FilePath, ask: Callable[[], str] | None) -> object:

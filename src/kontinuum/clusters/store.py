@@ -269,7 +269,7 @@ class ClusterStore:
         if book.own is None or book.path is None:
             raise NoClusterError("this node belongs to no cluster")
         epoch = self.keys.declared(book.own)
-        return way_back(book.own, book.path, 0 if epoch is None else epoch)
+        return way_back(book.own, book.path, -1 if epoch is None else epoch)
 
     def forget_former_keys(self) -> int:
         """Give up the secrets of earlier clusters and branches: what they sealed was sealed anew.

@@ -284,6 +284,8 @@ def load_store(path: Path) -> KeyStore:
     """
     try:
         return decode_store(read_private(path, KEY_STORE_BYTES_MAX))
+    except (EmptyKeyFileError, TruncatedKeyFileError, DamagedKeyFileError, NotAKeyFileError) as error:
+        raise type(error)(f"{path}: {error}") from None
     except KeyFileError as error:
         error.add_note(f"key store: {path}")
         raise

@@ -126,7 +126,7 @@ class ClusterEffects:
         self._spawn(self._take_over(effect.data, effect.sender), "parcel")
 
     def _on_own_key_out(self, effect: ev.OwnKeyOut, _connection: Connection | None) -> None:
-        _log.error("the key of this node is out of use", reason=effect.reason)
+        _log.error("the key of this node is out of use: kontinuum cluster show", reason=effect.reason)
         self._tell(OwnKeyOut(effect.reason))
 
     def _follow(self, topics: Sequence[str]) -> None:

@@ -260,7 +260,7 @@ def _check_cluster(directory: DataDir) -> Check:
         way = store.way(book)
         name = f"{book.path} of a cluster of {len(book.members())} nodes"
         if way.way is not Way.NONE:
-            return Check("key", "fail", f"{name}: {way.way}", "kontinuum cluster log")
+            return Check("key", "fail", f"{name}: {way.way}", "kontinuum cluster show")
         if not store.keys.epochs():
             return Check("key", "fail", f"{name}: no secret is here", "kontinuum cluster rekey")
     except KontinuumError as error:

@@ -140,6 +140,31 @@ def test_a_node_rekeys_itself_and_its_vault_goes_along(done, cluster):
     assert cluster["place"] == "/0"
 
 
+@pytest.mark.parametrize("how", ["gone", "cut"])
+def test_a_lost_key_is_made_again_from_the_branch(done, ask, cluster, how):
+    """
+    Without its key file, or with half of it, a node says what to do; the key is the same, the vault opens.
+    """
+    Path("note").write_text("hello", encoding="ascii")
+    done("vault put note --dir b")
+    before = done("cluster show --dir b")["key"]
+    file = Path("b/cluster/keys/epoch-0-0.key")
+    if how == "gone":
+        file.unlink()
+    else:
+        os.truncate(file, 40)
+    code, said = ask("node id --dir b")
+    assert (code, str(file) in said["error"]["message"]) == (Exit.MISUSE, True)
+    shown = done("cluster show --dir b")
+    assert (shown["key"], shown["way"]) == (None, "move_on")
+
+    assert done("cluster rekey --dir b")["key"] == before
+    assert done("cluster show --dir b")["way"] == "none"
+    done("vault get note --to again --dir b")
+    assert done("cluster rekey --dir b")["key"] != before
+    assert cluster
+
+
 def test_a_lost_node_gets_new_keys(done, ask, cluster):
     """
     Revoked, recovered, joined: the same place, a new branch; its old handover is of no use any more.

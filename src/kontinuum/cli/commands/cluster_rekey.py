@@ -106,9 +106,13 @@ def _rekey(work: "Work", parent: Path | None, source: str, parent_source: str) -
         # What an interrupted rekeying left of the vault is finished first, or objects would be there twice.
         reseal_for(work, chain, work.store.epochs(book, ask), source)
     statements, secret = _next_epoch(work, chain, branch)
-    epochs = keys.epochs()
-    protected = bool(epochs) and load_store(keys.epoch_file(epochs[0])).protected
-    keys.write(secret, ByPassphrase(ask()) if protected else Unprotected(), entropy=SystemEntropy())
+    like = keys.declared(chain)
+    file = keys.branch_file() if like is None else keys.epoch_file(like)
+    if file.exists() and load_store(file).protected:
+        given = work.passphrases.ask(source, NODE_PROMPT, NODE_OPTION, new=like is None)
+        keys.write(secret, ByPassphrase(given), entropy=SystemEntropy())
+    else:
+        keys.write(secret, Unprotected(), entropy=SystemEntropy())
     told = None
     if work.running:
         from kontinuum.keys.bundles import bundles
