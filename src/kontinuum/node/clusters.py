@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from kontinuum.rpc.service import RpcService
     from kontinuum.transport import CloseReason, Connection
 
-NOT_OURS = 1
+NOT_OURS = 100
 """Code of the answer to a call for the lineage of a key that is not of this node's place."""
 
 POINTERS_MAX = 4
@@ -401,7 +401,8 @@ class NodeClusters:
             judged = self.book.judge(old)
             member = judged.member
             ours = member is not None and member.own and member.place == self.home.path.place
-            if chain is not None and ours:
+            # Who knows the key of now alone has no question, and shall not learn of which cluster it is.
+            if chain is not None and ours and old != self.home.signer.peer_id:
                 proof = encode_lineage(chain, old, self.home.signer.peer_id)
                 if len(self._lineages) >= LINEAGES_MAX:
                     self._lineages.clear()
