@@ -378,6 +378,14 @@ class Book:
             entry for entry in listed if self._counts(entry.author) and self.trust.add(entry, self._counts)
         ]
 
+    def heard_trust(self) -> list[TrustEntry]:
+        """The entries of the list of trust whose authors' keys were never taken out of use."""
+        counts: dict[PeerId, bool] = {}
+        for entry in self.trust:
+            if entry.author not in counts:
+                counts[entry.author] = self._counts(entry.author)
+        return [entry for entry in self.trust if counts[entry.author]]
+
     # --- inside ---
 
     def _look(self) -> None:
@@ -395,6 +403,9 @@ class Book:
             in_effect = [] if own is None else self.trust.in_effect(self._counts).values()
             self._effective = [entry for entry in in_effect if entry.trusted]
             self._own_state = state[:2]
+            # Of what a thief brought in nothing stays; what is not trusted for now may be again.
+            heard = {entry.cluster for entry in self.heard_trust()}
+            self._known = {cluster: chain for cluster, chain in self._known.items() if cluster in heard}
         for entry in self._effective:
             if entry.cluster not in self._known:
                 self._known[entry.cluster] = Chain(entry.genesis)

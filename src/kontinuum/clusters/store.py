@@ -183,7 +183,8 @@ class ClusterStore:
         trust = TrustList()
         for entry in self._trust_entries(own.cluster):
             trust.add(entry)
-        genesis = {entry.cluster: entry.genesis for entry in trust}
+        heard = Book(own, home.path, trust).heard_trust()
+        genesis = {entry.cluster: entry.genesis for entry in heard}
         others = [self._load_chain(genesis[cluster]) for cluster in sorted(genesis)]
         return Book(own, home.path, trust, others)
 

@@ -180,3 +180,31 @@ def test_a_thief_of_old_keys_changes_between_them_so_often_and_no_more(net):
 
     assert 0 < len(node.of(ev.Renamed)) <= STRANGER_WORK_MAX
     assert node.machine.counts["refused_flood"] == 1
+
+
+def test_what_a_thief_brought_in_is_given_up_when_his_key_falls(net, tmp_path):
+    """
+    Of his clusters nothing is held or read at a start; what he spoke against comes back whole.
+    """
+    home = Home.found(1, 2)
+    node, stolen = net.add_all(home)
+    friend, foe = Home.found(2, 2), Home.found(3, 2)
+    node.trust(friend, "friend")
+    net.run(1)
+    stolen.trust(foe, "foe")
+    stolen.feed(ev.TrustSaid((stolen.book.distrust_entry("friend", stolen.key, NOON),)))
+    net.run(1)
+    assert [each.cluster for each in node.book.trusted()] == [foe.id]
+    assert set(node.book._known) == {friend.id, foe.id}
+    node.revoke(stolen, Scope.PLACE)
+
+    assert [each.cluster for each in node.book.trusted()] == [friend.id]
+    assert set(node.book._known) == {friend.id}
+    assert node.book.chain(friend.id) == friend.chain
+    branch, epoch = home.secrets[0]
+    store = ClusterStore(tmp_path / "cluster")
+    keys = Keys(epoch, Unprotected(), None, Unprotected())
+    store.begin(node.book.own, branch.path, keys, node.book.trust, entropy=SystemEntropy())
+    store.append(foe.id, foe.chain)
+    store.append(friend.id, friend.chain)
+    assert set(ClusterStore(store.directory).load_book()._known) == {friend.id}
