@@ -127,6 +127,9 @@ def test_a_revocation_is_told_at_once(household):
     assert (revoked["place"], revoked["told"]) == ("/1", 0)  # Who is left, and it was the only one.
 
     wait_until(lambda: not household.show("first")["members"][1]["connected"], "the session to be cut")
+    wait_until(lambda: household.show("second")["cut_off_by"] == ["/0"], "the other one to be told why")
+    status = household.done("status --dir second")
+    assert (status["place"], status["key_in_use"], status["cut_off_by"]) == ("/1", True, ["/0"])
     household.second.stop()
     household.done("cluster recover laptop --parent root.key --to new.handover --unsealed --dir first")
     household.done("cluster join new.handover --unprotected --dir second")

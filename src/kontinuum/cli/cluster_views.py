@@ -19,14 +19,22 @@ if TYPE_CHECKING:
     from kontinuum.keys.statements import Statement
 
 
-def show_json(work: Work, book: Book, chain: Chain, sessions: list[dict[str, Any]] | None) -> dict[str, Any]:
-    """Everything that ``cluster show`` tells, for programs."""
+def show_json(work: Work, book: Book, chain: Chain, live: dict[str, Any] | None) -> dict[str, Any]:
+    """Everything that ``cluster show`` tells, for programs.
+
+    Args:
+        work: The data directory.
+        book: What it knows.
+        chain: Our own one.
+        live: What the running node says; None without one.
+    """
     from kontinuum.keys.standing import Standing
 
     home = work.store.home()
     epoch = work.store.keys.declared(chain)
     way = work.store.way(book)
     standing = Standing(chain)
+    sessions = None if live is None else live["sessions"]
     connected = {each["key"] for each in sessions or []}
     members = [
         {
@@ -75,6 +83,7 @@ def show_json(work: Work, book: Book, chain: Chain, sessions: list[dict[str, Any
         "members": members,
         "trusted": trusted,
         "sessions": sessions or [],
+        "cut_off_by": [] if live is None else live["cut_off_by"],
     }
 
 
@@ -86,7 +95,7 @@ def show_text(data: dict[str, Any]) -> str:
             "this node": f"{data['place']} {data['label']}".rstrip(),
             "key": data["key"] or "none that the chain declares",
             "branch and epoch": f"{data['path']} @ {data['epoch']}",
-            "to do": _WAYS[data["way"]],
+            "to do": _to_do(data),
         }
     )
     rows = [
@@ -235,6 +244,16 @@ def _left(trusted: dict[str, Any], own: str) -> str:
 
 def _time(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
+
+
+CUT_OFF = "other nodes of the cluster cut this node off: {}. They may have heard that its key is out of use"
+"""Said of a node that does not know itself that it was revoked, or that somebody pretends it was."""
+
+
+def _to_do(data: dict[str, Any]) -> str:
+    if data["way"] == "none" and data["cut_off_by"]:
+        return f"ask who keeps the root: {CUT_OFF.format(', '.join(data['cut_off_by']))}"
+    return _WAYS[data["way"]]
 
 
 _WAYS = {

@@ -49,6 +49,9 @@ RESULTS: dict[str, tuple[str, ...]] = {
     "node status": (
         "peer_id",
         "libp2p",
+        "place",
+        "key_in_use",
+        "cut_off_by",
         "network",
         "addresses",
         "libp2p_addresses",
@@ -104,6 +107,7 @@ RESULTS: dict[str, tuple[str, ...]] = {
         "members",
         "trusted",
         "sessions",
+        "cut_off_by",
     ),
     "cluster log": ("cluster", "name", "statements", "verified", "problems"),
     "cluster rekey": (

@@ -163,7 +163,8 @@ class NodeClusters:
 
         def on_closed(connection: Connection, reason: CloseReason) -> None:
             self.service.closed(connection)
-            if reason.kind is CloseKind.APPLICATION and reason.code == CloseCode.REVOKED:
+            refused = reason.kind is CloseKind.APPLICATION and reason.code == CloseCode.REVOKED
+            if refused and self.is_fellow(connection.peer_id):
                 self._fellows.refused(connection.peer_id)
             closed(connection, reason)
 
@@ -215,6 +216,10 @@ class NodeClusters:
         member = self.who(peer)
         return member is not None and member.own
 
+    def cut_off_by(self) -> list[str]:
+        """Names of the nodes of our cluster that cut this one off, as for a key that is out of use."""
+        return [self.name_of(peer) for peer in self._fellows.refusing()]
+
     def describe(self) -> dict[str, Any]:
         """All of this for people and programs; see ``cluster show`` in docs/cli.md."""
         book, home = self.book, self.home
@@ -227,7 +232,8 @@ class NodeClusters:
             "epoch": home.epochs[0].epoch,
             "label": "" if own is None else own.label,
             "key": str(home.signer.peer_id),
-            "living": book.judge(home.signer.peer_id).judgement is Judgement.MEMBER,
+            "living": self.is_fellow(home.signer.peer_id),
+            "cut_off_by": self.cut_off_by(),
             "members": [
                 {**member_json(member), "connected": member.key in connected} for member in book.members()
             ],

@@ -40,6 +40,10 @@ RETRY_FIRST_S. Our choice: eight sleeping machines cost three packets a second."
 REFUSED_COUNT = 7
 """Failures that one refusal counts as: the next one waits RETRY_MAX_S as well."""
 
+PEACE_S = 5.0
+"""Seconds without a refusal until a connected fellow that cut us off counts as one that took us back. Our
+choice: a connection that is cut again lives for less than one."""
+
 _log = RoomLogger("node")
 
 
@@ -67,11 +71,22 @@ class Fellows:
         self._dialling: dict[PeerId, asyncio.Task[None]] = {}
         self._failures: dict[PeerId, tuple[int, float]] = {}
         self._reached: dict[PeerId, None] = {}
+        self._refusals: dict[PeerId, float] = {}
 
     def refused(self, peer: PeerId) -> None:
         """A fellow cut us off: our key is out of use there. It is left alone for long."""
         self._reached.pop(peer, None)
         self._failures[peer] = (REFUSED_COUNT, self._now() + RETRY_MAX_S)
+        if peer not in self._refusals:
+            _log.warning(
+                "another node of the cluster cut this node off, as if this key were out of use",
+                peer=peer.short,
+            )
+        self._refusals[peer] = self._now()
+
+    def refusing(self) -> list[PeerId]:
+        """Fellows that cut us off, and did not take us back. Their word is a hint: only the chain decides."""
+        return list(self._refusals)
 
     async def keep(self) -> None:
         """Until cancelled."""
@@ -87,13 +102,15 @@ class Fellows:
 
     def _look(self, now: float) -> None:
         wanted = list(self._wanted())[:FELLOWS_MAX]
-        for known in (self._failures, self._reached):
+        for known in (self._failures, self._reached, self._refusals):
             for gone in [peer for peer in known if peer not in wanted]:
                 del known[gone]
         for peer in wanted:
             if peer in self._connected:
                 self._failures.pop(peer, None)
                 self._reached[peer] = None
+                if now - self._refusals.get(peer, now) > PEACE_S:
+                    del self._refusals[peer]
             elif peer not in self._dialling and self._failures.get(peer, (0, now))[1] <= now:
                 task = asyncio.create_task(self._try(peer))
                 self._dialling[peer] = task

@@ -118,6 +118,7 @@ class NodeOperations:
         return {
             "peer_id": str(node.peer_id),
             "libp2p": node.peer_id.libp2p,
+            **node.standing(),
             "network": node.config.network,
             "addresses": [str(address) for address in node.addresses],
             "libp2p_addresses": list(node.libp2p_addresses),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kontinuum.node.errors import ClusterOffError, DhtOffError, Libp2pOffError, PubSubOffError
 
@@ -67,6 +67,15 @@ class OptionalRooms(ABC):
         """What our cluster calls a peer (``/1``, ``bob:/2``); None for strangers, and for keys out of use."""
         member = None if self._clusters is None else self._clusters.who(peer_id)
         return None if member is None else member.text
+
+    def standing(self) -> dict[str, Any]:
+        """Where this node stands in its cluster, if it has one, for people and programs."""
+        clusters = self._clusters
+        return {
+            "place": None if clusters is None else str(clusters.home.path.place),
+            "key_in_use": clusters is None or clusters.is_fellow(clusters.home.signer.peer_id),
+            "cut_off_by": [] if clusters is None else clusters.cut_off_by(),
+        }
 
     @property
     def dht(self) -> NodeDht:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from kontinuum.base.errors import UnavailableError
 from kontinuum.identity import KeyPair, PeerId
-from kontinuum.node.fellows import FELLOWS_MAX, RETRY_MAX_S, Fellows
+from kontinuum.node.fellows import FELLOWS_MAX, PEACE_S, RETRY_MAX_S, Fellows
 
 PEERS = [KeyPair.from_seed(bytes([number]) * 32).peer_id for number in range(1, FELLOWS_MAX + 3)]
 
@@ -98,6 +98,25 @@ async def test_a_fellow_that_cut_us_off_is_left_alone_for_a_minute():
     assert await world.look(1.0) == [PEERS[1]]
     assert await world.look(RETRY_MAX_S) == []
     assert await world.look(RETRY_MAX_S + 1.0) == [PEERS[0]]
+
+
+async def test_a_refusal_is_remembered_until_the_fellow_takes_us_back():
+    """
+    A connection that lasts says so; one that is cut again at once does not, nor does a fellow that is gone.
+    """
+    world = World(PEERS[:2])
+    await world.look(0.0)
+    for now in (1.0, 2.0):
+        world.fellows.refused(PEERS[0])
+        await world.look(now)
+    assert world.fellows.refusing() == [PEERS[0]]
+    await world.look(2.0 + PEACE_S)
+    assert world.fellows.refusing() == []
+
+    world.fellows.refused(PEERS[1])
+    world.wanted.remove(PEERS[1])
+    await world.look(9.0)
+    assert world.fellows.refusing() == []
 
 
 async def test_a_dial_under_way_is_not_begun_twice():

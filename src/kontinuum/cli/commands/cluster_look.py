@@ -32,8 +32,8 @@ def show(
 
     with workplace(directory) as work:
         book, chain = work.own()
-        sessions = work.ask("cluster.show")["sessions"] if work.running else None
-        data = show_json(work, book, chain, sessions)
+        live = work.ask("cluster.show") if work.running else None
+        data = show_json(work, book, chain, live)
         if export is not None:
             create_atomically(export, encode_cluster(chain, book.succession()), mode=0o644)
             data["exported"] = str(export)

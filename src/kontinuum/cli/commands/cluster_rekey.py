@@ -109,8 +109,8 @@ def _rekey(work: "Work", parent: Path | None, source: str, parent_source: str) -
     like = keys.declared(chain)
     file = keys.branch_file() if like is None else keys.epoch_file(like)
     if file.exists() and load_store(file).protected:
-        given = work.passphrases.ask(source, NODE_PROMPT, NODE_OPTION, new=like is None)
-        keys.write(secret, ByPassphrase(given), entropy=SystemEntropy())
+        passphrase = work.passphrases.ask(source, NODE_PROMPT, NODE_OPTION, new=like is None)
+        keys.write(secret, ByPassphrase(passphrase), entropy=SystemEntropy())
     else:
         keys.write(secret, Unprotected(), entropy=SystemEntropy())
     told = None

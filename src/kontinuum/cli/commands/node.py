@@ -179,6 +179,7 @@ def status(directory: DirOption = None, _json: JsonOption = False) -> None:
     shown = {
         "peer": result["peer_id"],
         "libp2p": result["libp2p"],
+        **_standing(result),
         "network": result["network"],
         "addresses": " ".join(result["addresses"]),
         "libp2p addresses": " ".join(result["libp2p_addresses"]) or "off",
@@ -187,6 +188,22 @@ def status(directory: DirOption = None, _json: JsonOption = False) -> None:
         "directory": result["data_dir"],
     }
     state.output.result(result, fields(shown))
+
+
+def _standing(result: dict[str, Any]) -> dict[str, str]:
+    """The place of a node of a cluster, and what is wrong with its key."""
+    if result["place"] is None:
+        return {}
+    shown = {"place": result["place"]}
+    if not result["key_in_use"]:
+        shown["key"] = "out of use: kontinuum cluster show says what to do"
+    elif result["cut_off_by"]:
+        from kontinuum.cli.cluster_views import CUT_OFF
+
+        shown["key"] = (
+            f"in use as far as is known here, but {CUT_OFF.format(', '.join(result['cut_off_by']))}"
+        )
+    return shown
 
 
 @app.command("stop")
