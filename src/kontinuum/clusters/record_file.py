@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-FILE_BYTES_MAX = 64 * 1024 * 1024
-"""Bytes of a file. Our choice: a chain that is full has some 13 MB, and is written anew when twice as long.
-Longer: FileTooLargeError."""
+FILE_BYTES_MAX = 512 * 1024 * 1024
+"""Bytes of a file. Our choice: the fullest chain of the longest statements that a thief could write; an
+honest one that is full has some 13 MB, and is written anew when twice as long. Beyond it nothing is added
+(FileUnavailableError), so that the file can always be read. Longer: FileTooLargeError."""
 
 DIRECTORY_MODE = 0o700
 """Permission bits of the directories: their owner, nobody else."""
@@ -88,6 +89,10 @@ class RecordFile:
         end = self._end
         if end is None:
             raise AssertionError("a file that was read has an end")
+        if end + len(added) > FILE_BYTES_MAX:
+            raise FileUnavailableError(
+                self.path, "write", f"it has {FILE_BYTES_MAX} bytes, and may have no more"
+            )
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError as error:

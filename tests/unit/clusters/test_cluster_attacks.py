@@ -5,11 +5,13 @@ import pytest
 from helpers.cluster_net import ClusterNet, Home, Scripted
 from helpers.keys import NOON, later
 from kontinuum.base.entropy import SystemEntropy
-from kontinuum.base.errors import MisuseError
+from kontinuum.base.errors import FileUnavailableError, MisuseError
 from kontinuum.clusters import events as ev
 from kontinuum.clusters.book import Judgement
 from kontinuum.clusters.handover import Handover, seal_handover, take_over
 from kontinuum.clusters.messages import MESSAGE_STATEMENTS_MAX, Reauth, Statements, encode
+from kontinuum.clusters.record_file import FILE_BYTES_MAX, RecordFile
+from kontinuum.clusters.records import magic_of
 from kontinuum.clusters.sessions import STRANGER_WORK_MAX
 from kontinuum.clusters.store import ClusterStore, Keys
 from kontinuum.clusters.tags import REAUTH_PURPOSE, reauth_bytes
@@ -20,7 +22,9 @@ from kontinuum.keys.bundles import encode_bundle
 from kontinuum.keys.envelope import X25519Recipient
 from kontinuum.keys.errors import WrongClusterError
 from kontinuum.keys.keystore import Unprotected
+from kontinuum.keys.room import CHAIN_POOL_STATEMENTS, CHAIN_ROOT_STATEMENTS, CHAIN_SHARE_STATEMENTS
 from kontinuum.keys.statements import Statement
+from kontinuum.wire.limits import KEY_CHILDREN_MAX, STATEMENT_BYTES_MAX
 
 
 @pytest.fixture
@@ -208,3 +212,25 @@ def test_what_a_thief_brought_in_is_given_up_when_his_key_falls(net, tmp_path):
     store.append(foe.id, foe.chain)
     store.append(friend.id, friend.chain)
     assert set(ClusterStore(store.directory).load_book()._known) == {friend.id}
+
+
+def test_no_chain_is_too_long_to_be_read_at_the_next_start():
+    """
+    The fullest chain of the longest statements, as a thief would fill it, fits its file.
+    """
+    statements = CHAIN_POOL_STATEMENTS + KEY_CHILDREN_MAX * CHAIN_SHARE_STATEMENTS + CHAIN_ROOT_STATEMENTS
+    assert statements * (STATEMENT_BYTES_MAX + 8) < FILE_BYTES_MAX
+
+
+def test_a_file_that_would_become_too_long_to_be_read_is_not_written(tmp_path, monkeypatch):
+    """
+    Chains are dropped from and filled again, their file only grows: at its bound it stays as it is.
+    """
+    monkeypatch.setattr("kontinuum.clusters.record_file.FILE_BYTES_MAX", 1000)
+    path = tmp_path / "x.chain"
+    file = RecordFile(path, magic_of("chain"))
+    file.append([b"a" * 400])
+    with pytest.raises(FileUnavailableError, match="no more"):
+        file.append([b"b" * 600])
+    file.append([b"c" * 100])
+    assert RecordFile(path, magic_of("chain")).read() == [b"a" * 400, b"c" * 100]
