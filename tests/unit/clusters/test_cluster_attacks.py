@@ -8,7 +8,7 @@ from kontinuum.base.entropy import SystemEntropy
 from kontinuum.base.errors import FileUnavailableError, MisuseError
 from kontinuum.clusters import events as ev
 from kontinuum.clusters.book import Judgement
-from kontinuum.clusters.handover import Handover, seal_handover, take_over
+from kontinuum.clusters.handover import Handover, open_handover, seal_handover, take_over
 from kontinuum.clusters.messages import MESSAGE_STATEMENTS_MAX, Reauth, Statements, encode
 from kontinuum.clusters.record_file import FILE_BYTES_MAX, RecordFile
 from kontinuum.clusters.records import magic_of
@@ -23,7 +23,9 @@ from kontinuum.keys.envelope import X25519Recipient
 from kontinuum.keys.errors import WrongClusterError
 from kontinuum.keys.keystore import Unprotected
 from kontinuum.keys.room import CHAIN_POOL_STATEMENTS, CHAIN_ROOT_STATEMENTS, CHAIN_SHARE_STATEMENTS
+from kontinuum.keys.standing import Standing
 from kontinuum.keys.statements import Statement
+from kontinuum.keys.verdicts import Status
 from kontinuum.wire.limits import KEY_CHILDREN_MAX, STATEMENT_BYTES_MAX
 
 
@@ -234,3 +236,25 @@ def test_a_file_that_would_become_too_long_to_be_read_is_not_written(tmp_path, m
         file.append([b"b" * 600])
     file.append([b"c" * 100])
     assert RecordFile(path, magic_of("chain")).read() == [b"a" * 400, b"c" * 100]
+
+
+def test_a_thief_who_filled_the_chain_does_not_keep_his_parent_from_giving_keys(monkeypatch):
+    """
+    What he wrote is longer than a handover may be; once he is revoked it is left out, and nothing else is.
+    """
+    monkeypatch.setattr("kontinuum.clusters.handover.HANDOVER_BYTES_MAX", 60_000)
+    home = Home.found(1, 2)
+    (branch, epoch), (stolen, last) = home.secrets
+    thief = Author(home.chain, stolen)
+    for _ in range(200):
+        last = thief.rekey(NOON).secret
+    with pytest.raises(MisuseError, match="too large"):
+        seal_handover(Handover(home.chain, branch, epoch), Unprotected(), entropy=SystemEntropy())
+    Author(home.chain, home.root).revoke(stolen.path, Scope.PLACE, later(1))
+
+    sealed = seal_handover(Handover(home.chain, branch, epoch), Unprotected(), entropy=SystemEntropy())
+    given = open_handover(sealed).chain
+    assert len(given) < 10
+    assert Standing(given).speakers() == Standing(home.chain).speakers()
+    assert not given.merge(home.chain).refused
+    assert Standing(given).of_key(last.signing().peer_id).verdict.status is Status.REMOVED
