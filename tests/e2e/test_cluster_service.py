@@ -257,3 +257,25 @@ async def test_a_peer_that_does_not_read_loses_its_stream(monkeypatch):
         assert host.service.counts["unread"] == 1
         assert not host.met()
         assert not host.closed
+
+
+async def test_a_fault_in_one_effect_does_not_save_a_thief_from_another():
+    """
+    Whatever fails on the way, what comes after it is done: the session of the revoked key is cut.
+    """
+    async with hosts(2) as (one, thief):
+        perform = one._on_effect
+
+        def faulty(effect, connection):
+            perform(effect, connection)
+            if type(effect) is not ev.Cut:
+                raise RuntimeError("a fault of ours")
+
+        one.service._on_effect = faulty
+        said, _ = one.statements(
+            lambda author: author.revoke(thief.branch.path, Scope.PLACE, NOON), one.home.root
+        )
+        with pytest.raises(UnavailableError):
+            one.service.feed(ev.Said(one.home.id, said))
+        await eventually(lambda: thief.closed)
+        assert {reason.code for reason in thief.closed.values()} == {CloseCode.REVOKED}

@@ -2,7 +2,9 @@
 
 Who holds a cluster's chain needs none: it looks up whose place a key is. A stranger who knew a node by its
 key alone is told where it went by a pointer that the old key signed, which a thief of the old key could sign
-as well. So it asks for the statements behind both keys: only the branch, or an ancestor, could make them.
+as well. So it asks for the statements behind both keys: in that cluster only the branch, or an ancestor,
+could make them. Whose cluster it is a stranger cannot tell: a thief of the old key may declare it in one of
+his own.
 
 Source:   our own format, docs/protocols/moved.md.
 Bounds:   LINEAGE_BYTES_MAX.

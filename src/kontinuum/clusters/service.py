@@ -17,7 +17,7 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from kontinuum.base.errors import KontinuumError
+from kontinuum.base.errors import KontinuumError, UnavailableError
 from kontinuum.base.log import RoomLogger
 from kontinuum.clusters import events as ev
 from kontinuum.clusters.tags import EXPORTER_BYTES, EXPORTER_LABEL
@@ -254,10 +254,10 @@ class ClusterService:
                     continue  # Nobody may hear of what is not on the disk.
                 try:
                     self._perform(effect)
-                except KontinuumError as error:
+                except Exception as error:  # noqa: BLE001 -- what follows may be that a thief is cut
                     self._on_fault(f"{type(effect).__name__} could not be performed", error)
                     if isinstance(effect, ev.Save | ev.SaveTrust | ev.SaveOrders):
-                        failed = error
+                        failed = error if isinstance(error, KontinuumError) else UnavailableError(str(error))
         finally:
             self._running = False
         return effects, failed

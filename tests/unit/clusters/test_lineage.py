@@ -4,11 +4,12 @@ The proof that a newer key is of the same place: what it shows, and what it does
 
 import pytest
 
-from helpers.keys import NOON, Family
+from helpers.keys import NOON, Family, path
 from kontinuum.base.errors import PeerError
+from kontinuum.clusters.book import Book
 from kontinuum.clusters.errors import LineageError
 from kontinuum.clusters.lineage import encode_lineage, verify_lineage
-from kontinuum.keys.bodies import Scope
+from kontinuum.keys.bodies import Rekey, Scope
 from kontinuum.wire.cbor import encode as encode_cbor
 
 
@@ -87,3 +88,20 @@ def test_a_proof_with_a_hole_or_of_other_bytes_is_refused(family):
         spoilt = proof[:at] + bytes([proof[at] ^ 1]) + proof[at + 1 :]
         with pytest.raises(PeerError):
             verify_lineage(spoilt, old, new)
+
+
+def test_a_thief_of_the_old_key_leads_only_those_who_know_nothing_but_that_key(family):
+    """
+    As moved.md says: he declares the key in a cluster of his own. Who
+    holds the chain asks nobody.
+    """
+    stolen = family.laptop.epoch
+    old = stolen.signing().peer_id
+    thief = Family(type(family.seed)(bytes(range(64, 96))))
+    body = Rekey(1, old, stolen.encryption().public)
+    thief.author(thief.server.branch)._issue(body, NOON, stolen.signing())
+    his = thief.author(thief.server.branch).rekey(NOON).secret.signing().peer_id
+    new = family.author(family.laptop.branch).rekey(NOON).secret.signing().peer_id
+
+    verify_lineage(encode_lineage(thief.chain, old, his), old, his)
+    assert Book(family.chain, path("/0.0")).current(old) == new
