@@ -98,6 +98,24 @@ def test_a_running_node_rekeys_and_its_fellow_goes_along(household):
     assert household.second.program.process.poll() is None
 
 
+def test_a_running_node_seals_its_vault_alone(household):
+    """
+    The command and the node do not both seal every object: each is there once, and opens.
+    """
+    for number in range(40):
+        (household.home / f"f{number}").write_text(f"{number}", encoding="ascii")
+    household.done("vault put --dir second", *(f"f{number}" for number in range(40)))
+    before = {each["object_id"] for each in household.done("vault list --dir second")["objects"]}
+    household.done("cluster rekey --dir second")
+
+    def sealed():
+        listed = household.done("vault list --dir second")["objects"]
+        return listed if before.isdisjoint(each["object_id"] for each in listed) else None
+
+    listed = wait_until(sealed, "the vault to be sealed anew")
+    assert sorted(each["name"] for each in listed) == sorted(f"f{number}" for number in range(40))
+
+
 def test_peers_have_names(household):
     """
     A node of the cluster is listed by its place, for people and for programs.

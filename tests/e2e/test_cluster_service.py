@@ -11,8 +11,9 @@ from helpers.nodes import eventually
 from kontinuum.base.entropy import Rng
 from kontinuum.base.errors import UnavailableError
 from kontinuum.clusters import events as ev
-from kontinuum.clusters.book import Book, Judgement
+from kontinuum.clusters.book import Book
 from kontinuum.clusters.machine import ClusterMachine
+from kontinuum.clusters.members import Judgement
 from kontinuum.clusters.messages import VERSION, Heads, Hello, Statements, decode, encode
 from kontinuum.clusters.service import PROTOCOL, ClusterService
 from kontinuum.clusters.tags import EXPORTER_BYTES, EXPORTER_LABEL, hello_tag

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from helpers.dht_program import obey
 from kontinuum import Node, NodeConfig, PeerId
 from kontinuum.base.errors import KontinuumError
-from kontinuum.clusters.book import Judgement
+from kontinuum.clusters.members import Judgement
 from kontinuum.keys.bundles import decode_bundle
 from kontinuum.keys.genesis import Genesis, cluster_id
 from kontinuum.node.cluster_events import SessionCut

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from helpers.keys import NOON, later
 from kontinuum.base.entropy import Rng
 from kontinuum.clusters import events as ev
-from kontinuum.clusters.book import Book, Judgement
+from kontinuum.clusters.book import Book
 from kontinuum.clusters.machine import ClusterMachine
+from kontinuum.clusters.members import Judgement
 from kontinuum.clusters.messages import VERSION, Hello, decode, encode
 from kontinuum.clusters.tags import hello_tag
 from kontinuum.clusters.trust import How, TrustList

@@ -8,7 +8,7 @@ from helpers.cluster_net import ClusterNet, Home, Scripted
 from helpers.keys import NOON
 from kontinuum.base.errors import KontinuumError
 from kontinuum.clusters import events as ev
-from kontinuum.clusters.book import Judgement
+from kontinuum.clusters.members import Judgement
 from kontinuum.clusters.messages import Statements
 from kontinuum.keys.author import Author
 from kontinuum.keys.bodies import Scope

@@ -14,8 +14,8 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from kontinuum.base.errors import PeerError
-from kontinuum.clusters.book import Judgement
 from kontinuum.clusters.deadlines import Timer
+from kontinuum.clusters.members import Judgement
 from kontinuum.clusters.messages import (
     DIGEST_BYTES,
     MESSAGE_STATEMENTS_MAX,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from kontinuum.base.errors import KontinuumError
-    from kontinuum.clusters.book import Member
+    from kontinuum.clusters.members import Member
     from kontinuum.clusters.trust import TrustEntry
     from kontinuum.identity import KeyPair, PeerId
     from kontinuum.keys.bodies import StatementId

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 from kontinuum.base.errors import KontinuumError, MisuseError, PeerError
 from kontinuum.clusters import events as ev
 from kontinuum.clusters import messages as msg
-from kontinuum.clusters.book import Judgement
 from kontinuum.clusters.catching_up import CatchingUp
 from kontinuum.clusters.deadlines import Timer
+from kontinuum.clusters.members import Judgement
 from kontinuum.clusters.messages import VERSION, decode
 from kontinuum.clusters.moving import Moving
 from kontinuum.clusters.news import News

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from kontinuum.clusters.book import Trusted
+    from kontinuum.clusters.members import Trusted
     from kontinuum.keys.backup.roots import WrittenRoot
     from kontinuum.keys.derivation import BranchSecret
     from kontinuum.keys.paths import Place

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kontinuum.clusters import events as ev
-from kontinuum.clusters.book import Judgement
 from kontinuum.clusters.budget import Budget
 from kontinuum.clusters.deadlines import Timer
+from kontinuum.clusters.members import Judgement
 from kontinuum.clusters.messages import MESSAGE_STATEMENTS_MAX, Statements
 from kontinuum.clusters.sessions import (
     MEMBER_BYTES_MAX,
@@ -32,7 +32,7 @@ from kontinuum.transport.errors import CloseCode
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from kontinuum.clusters.book import Member
+    from kontinuum.clusters.members import Member
     from kontinuum.clusters.sessions import Parts
     from kontinuum.identity import PeerId
     from kontinuum.keys.genesis import ClusterId

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from kontinuum.base.errors import PeerError, UnavailableError
 from kontinuum.clusters import events as ev
-from kontinuum.clusters.book import Judgement
+from kontinuum.clusters.members import Judgement
 from kontinuum.clusters.messages import DIGEST_BYTES, Orders, Trust
 from kontinuum.clusters.trust import TrustEntry
 from kontinuum.identity import BadSignatureError

@@ -14,16 +14,17 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from kontinuum.clusters import events as ev
-from kontinuum.clusters.book import Judgement
 from kontinuum.clusters.deadlines import Deadlines, Timer
+from kontinuum.clusters.members import Judgement
 from kontinuum.clusters.messages import encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kontinuum.base.entropy import Rng
-    from kontinuum.clusters.book import Book, Judged, Member
+    from kontinuum.clusters.book import Book
     from kontinuum.clusters.budget import Budget
+    from kontinuum.clusters.members import Judged, Member
     from kontinuum.clusters.messages import Known
     from kontinuum.identity import PeerId
     from kontinuum.keys.genesis import ClusterId

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from kontinuum.base.clock import Clock
-    from kontinuum.clusters.book import Member
+    from kontinuum.clusters.members import Member
     from kontinuum.identity import PeerId
     from kontinuum.keys.derivation import EpochSecret
     from kontinuum.keys.orders import Order

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kontinuum.clusters.book import Member, Trusted
+    from kontinuum.clusters.members import Member, Trusted
 
 
 def member_json(member: Member) -> dict[str, Any]:

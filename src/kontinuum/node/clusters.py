@@ -20,9 +20,10 @@ from kontinuum.base.entropy import Rng, SystemEntropy
 from kontinuum.base.errors import KontinuumError, MisuseError, PeerError
 from kontinuum.base.log import RoomLogger
 from kontinuum.clusters import events as ev
-from kontinuum.clusters.book import Book, Judgement
+from kontinuum.clusters.book import Book
 from kontinuum.clusters.lineage import encode_lineage
 from kontinuum.clusters.machine import ClusterMachine
+from kontinuum.clusters.members import Judgement
 from kontinuum.clusters.service import ClusterService
 from kontinuum.clusters.trust import How
 from kontinuum.identity import PeerId
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from kontinuum.base.clock import Clock
-    from kontinuum.clusters.book import Member, Trusted
+    from kontinuum.clusters.members import Member, Trusted
     from kontinuum.clusters.trust import TrustEntry
     from kontinuum.identity import KeyPair
     from kontinuum.identity.pow import ProofOfWork
@@ -179,7 +180,7 @@ class NodeClusters:
         self._effects.listen(pubsub)
         if pubsub is not None and self.book.succession():
             self._spawn(self._offer_succession(), "succession")
-        if self.store.home().former:
+        if self.store.home().former or len(self.home.epochs) > 1:
             self._spawn(self._reseal(), "vault")
         if dht is not None:
             joined = dht.joined

@@ -28,9 +28,9 @@ from kontinuum.node.errors import ClusterOffError
 from kontinuum.node.introductions import PING
 
 if TYPE_CHECKING:
-    from kontinuum.clusters.book import Trusted
     from kontinuum.clusters.meeting.code import MeetCode
     from kontinuum.clusters.meeting.introductions import Met
+    from kontinuum.clusters.members import Trusted
     from kontinuum.identity import PeerId
     from kontinuum.keys.chain import Chain
     from kontinuum.keys.genesis import ClusterId

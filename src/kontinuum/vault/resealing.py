@@ -14,7 +14,7 @@ from datetime import datetime
 
 from kontinuum.base.entropy import Entropy
 from kontinuum.keys.envelope import EnvelopeError
-from kontinuum.vault.errors import DamagedObjectError
+from kontinuum.vault.errors import DamagedObjectError, NoSuchObjectError
 from kontinuum.vault.keyring import Keyring
 from kontinuum.vault.object_id import ObjectId
 from kontinuum.vault.store import StoredObject, VaultStore
@@ -75,6 +75,8 @@ def reseal_all(
             try:
                 store.replace(object_id, old, new, at=at, entropy=entropy)
                 sealed.append(object_id)
+            except NoSuchObjectError:
+                pass  # Somebody deleted it meanwhile.
             except (EnvelopeError, DamagedObjectError) as error:
                 left.append((object_id, str(error)))
         done += stored.size_bytes
@@ -88,6 +90,6 @@ def _current(store: VaultStore, objects: list[StoredObject], new: Keyring) -> di
     alone = replace(new, keys=new.keys[:1])
     found: dict[ObjectId, ObjectId | None] = {}
     for stored in objects:
-        with suppress(EnvelopeError, DamagedObjectError):
+        with suppress(EnvelopeError, DamagedObjectError, NoSuchObjectError):
             found[stored.object_id] = store.describe(stored.object_id, alone).metadata.replaces
     return found

@@ -6,7 +6,7 @@ from helpers.keys import NOON, OTHER_SEED, SEED, later, path, place
 from kontinuum.base.entropy import SystemEntropy
 from kontinuum.base.errors import MisuseError
 from kontinuum.clusters import acts
-from kontinuum.clusters.book import Book, Judgement
+from kontinuum.clusters.book import Book
 from kontinuum.clusters.errors import (
     AmbiguousNameError,
     BadNameError,
@@ -15,6 +15,7 @@ from kontinuum.clusters.errors import (
     WrongParentError,
 )
 from kontinuum.clusters.handover import Handover, seal_handover, take_over
+from kontinuum.clusters.members import Judgement
 from kontinuum.clusters.new_root import FORMER_NAME, follow_root, replace_root
 from kontinuum.clusters.store import ClusterStore, Keys
 from kontinuum.identity import KeyPair

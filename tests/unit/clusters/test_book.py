@@ -4,7 +4,7 @@ import pytest
 
 from helpers.keys import NOON, OTHER_SEED, SEED, Family, later, path, place
 from kontinuum.clusters import book as room
-from kontinuum.clusters.book import Book, Judgement
+from kontinuum.clusters.book import Book
 from kontinuum.clusters.errors import (
     AmbiguousNameError,
     BadNameError,
@@ -13,6 +13,7 @@ from kontinuum.clusters.errors import (
     UnknownClusterError,
     UnknownNameError,
 )
+from kontinuum.clusters.members import Judgement
 from kontinuum.clusters.names import is_name
 from kontinuum.clusters.trust import TrustList
 from kontinuum.identity import KeyPair

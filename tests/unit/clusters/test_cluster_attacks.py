@@ -7,8 +7,8 @@ from helpers.keys import NOON, later
 from kontinuum.base.entropy import SystemEntropy
 from kontinuum.base.errors import FileUnavailableError, MisuseError
 from kontinuum.clusters import events as ev
-from kontinuum.clusters.book import Judgement
 from kontinuum.clusters.handover import Handover, open_handover, seal_handover, take_over
+from kontinuum.clusters.members import Judgement
 from kontinuum.clusters.messages import MESSAGE_STATEMENTS_MAX, Reauth, Statements, encode
 from kontinuum.clusters.record_file import FILE_BYTES_MAX, RecordFile
 from kontinuum.clusters.records import magic_of

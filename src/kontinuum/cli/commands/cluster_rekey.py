@@ -103,8 +103,12 @@ def _rekey(work: "Work", parent: Path | None, source: str, parent_source: str) -
     keys, ask = work.store.keys, work.passphrases.asking(source, NODE_PROMPT, NODE_OPTION)
     branch = speaker(work, chain, parent, parent_source)[0]
     if work.store.way(book).way is Way.NONE:
-        # What an interrupted rekeying left of the vault is finished first, or objects would be there twice.
-        reseal_for(work, chain, work.store.epochs(book, ask), source)
+        opened = work.store.epochs(
+            book, ask
+        )  # A passphrase that does not open these is not given to the next.
+        if not work.running:
+            # What an interrupted rekeying left of the vault is finished first, or objects would be there twice.
+            reseal_for(work, chain, opened, source)
     statements, secret = _next_epoch(work, chain, branch)
     like = keys.declared(chain)
     file = keys.branch_file() if like is None else keys.epoch_file(like)
@@ -123,8 +127,12 @@ def _rekey(work: "Work", parent: Path | None, source: str, parent_source: str) -
         told = sum(1 for each in work.ask("cluster.show")["members"] if each["connected"])
     elif statements:
         work.store.append(chain.cluster, statements)
-    book, chain = work.own()
-    resealed = reseal_for(work, chain, work.store.epochs(book, ask), source)
+    resealed = None
+    if work.running:
+        state.output.note("the running node seals its vault to the new key; its log says when it is done")
+    else:
+        book, chain = work.own()
+        resealed = reseal_for(work, chain, work.store.epochs(book, ask), source)
     return {
         "cluster": chain.cluster.hex(),
         "before": None,

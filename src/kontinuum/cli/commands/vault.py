@@ -264,13 +264,13 @@ def _object_json(stored: "StoredObject") -> dict[str, Any]:
 def _name(store: "VaultStore", stored: "StoredObject", keys: "Keyring | None") -> str | None:
     """The name of an object; none if it cannot be opened."""
     from kontinuum.keys.envelope import EnvelopeError
-    from kontinuum.vault import DamagedObjectError
+    from kontinuum.vault import DamagedObjectError, NoSuchObjectError
 
     if keys is None or not stored.present:
         return None
     try:
         return store.describe(stored.object_id, keys).metadata.name
-    except (EnvelopeError, DamagedObjectError):
+    except (EnvelopeError, DamagedObjectError, NoSuchObjectError):  # The last: deleted meanwhile.
         return None
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from kontinuum.clusters import events as ev
-from kontinuum.clusters.book import Judgement
+from kontinuum.clusters.members import Judgement
 from kontinuum.clusters.trust import How
 from kontinuum.keys.author import Author, found_chain
 from kontinuum.keys.bodies import Scope
@@ -28,7 +28,7 @@ from kontinuum.sim.identities import time_of_day
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kontinuum.clusters.book import Member
+    from kontinuum.clusters.members import Member
     from kontinuum.identity import PeerId
     from kontinuum.keys.bodies import StatementId
     from kontinuum.keys.statements import Statement
