@@ -103,11 +103,10 @@ def _rekey(work: "Work", parent: Path | None, source: str, parent_source: str) -
     keys, ask = work.store.keys, work.passphrases.asking(source, NODE_PROMPT, NODE_OPTION)
     branch = speaker(work, chain, parent, parent_source)[0]
     if work.store.way(book).way is Way.NONE:
-        opened = work.store.epochs(
-            book, ask
-        )  # A passphrase that does not open these is not given to the next.
+        # A passphrase that does not open these is not given to the next.
+        opened = work.store.epochs(book, ask)
         if not work.running:
-            # What an interrupted rekeying left of the vault is finished first, or objects would be there twice.
+            # What an interrupted rekeying left is finished first, or objects would be there twice.
             reseal_for(work, chain, opened, source)
     statements, secret = _next_epoch(work, chain, branch)
     like = keys.declared(chain)
