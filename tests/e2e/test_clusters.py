@@ -15,6 +15,7 @@ from kontinuum.clusters import acts
 from kontinuum.clusters.handover import open_handover, seal_handover
 from kontinuum.clusters.store import ClusterStore, Keys
 from kontinuum.keys.bodies import Reason, Scope
+from kontinuum.keys.envelope import Kind
 from kontinuum.keys.errors import StaleOrderError
 from kontinuum.keys.keystore import Unprotected
 from kontinuum.keys.orders import Order
@@ -23,6 +24,7 @@ from kontinuum.node.data_dir import DataDir
 from kontinuum.node.errors import ClusterOffError, KeyOutOfUseError
 from kontinuum.node.events import PeerRenamed
 from kontinuum.node.pointers import LINEAGE
+from kontinuum.node.vault import NodeVault
 from kontinuum.node.vault_sync import VaultSync
 from kontinuum.vault.errors import SyncRefusedError
 
@@ -193,9 +195,17 @@ async def test_the_vault_opens_through_a_rekey_and_is_copied_among_the_nodes_onl
     """
     async with household(tmp_path, "server", "laptop") as (_home, (server, laptop)):
         await laptop.vault.put(b"letter", name="letter")
+        hybrid = NodeVault(laptop.vault.store.directory, laptop.clusters.home.keyring(post_quantum=True))
+        await hybrid.put(b"secret", name="secret")
         rekeyed = laptop.clusters.home.rekey(now())
         await laptop.clusters.rekeyed([rekeyed.statement], rekeyed.secret)
         assert await laptop.vault.get("letter") == b"letter"
+        assert await laptop.vault.get("secret") == b"secret"
+        await eventually(lambda: not laptop.clusters.resealing)
+        described = await laptop.vault.describe("secret")
+        assert [reader.reader_id.kind for reader in described.readers] == [Kind.HYBRID]
+        keys = laptop.vault.keyring.keys[:2]
+        assert described.readers[0].reader_id == keys[1].recipient.reader_id
         await eventually(lambda: server.clusters.who(laptop.peer_id) is not None)
         for _ in range(100):  # What is being sealed anew may be missed once.
             if (await server.clusters.vault_sync.sync("/1")).pulled.objects:

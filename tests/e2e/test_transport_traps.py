@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from helpers.nodes import eventually
 from kontinuum import _native
 from kontinuum.identity import KeyPair
 from kontinuum.rpc.service import RpcService
@@ -158,14 +159,19 @@ async def test_one_timer_serves_all_connections():
     async with pair() as (alice, bob, _):
         for _n in range(50):
             await alice.endpoint.dial(BOB.peer_id, bob.endpoint.local_address)
-        scheduled = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
-        for side in (alice, bob):
-            timers = [
+        loop = asyncio.get_running_loop()
+
+        def timers(side):
+            return [
                 handle
-                for handle in scheduled
+                for handle in loop._scheduled  # type: ignore[attr-defined]
                 if handle._callback == side.endpoint._on_timer and not handle.cancelled()
             ]
-            assert len(timers) == 1
+
+        for side in (alice, bob):
+            # One that is due at this moment is about to be set again.
+            await eventually(lambda side=side: timers(side))
+            assert len(timers(side)) == 1
 
 
 def by_hand(*endpoints: _native.Endpoint, until: Callable[[], bool]) -> list[tuple[object, ...]]:

@@ -127,6 +127,8 @@ class NodeClusters:
         self._adopt = adopt
         self._rekeying = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.resealing = False
+        """The vault is being sealed to a new key."""
         self._lineages: dict[PeerId, tuple[tuple[int, PeerId], bytes]] = {}
         self._effects = ClusterEffects(
             home,
@@ -352,6 +354,7 @@ class NodeClusters:
                     self._neighbours.proved(connection)
             _log.info("this node has a new key", key=new.peer_id.short, before=old.peer_id.short)
             self._spawn(self.leave_pointers(), "pointers")
+            self.resealing = True
             self._spawn(self._reseal(), "vault")
             return new.peer_id
 
@@ -382,11 +385,14 @@ class NodeClusters:
 
     async def _reseal(self) -> None:
         """Seal the vault to the key of now. What a crash leaves opens with the earlier keys, which stay."""
+        self.resealing = True
         try:
             resealed = await self._node.vault.rekey(self.home.keyring())
         except KontinuumError as error:
             _log.warning("the vault is sealed to an earlier key still", reason=str(error))
             return
+        finally:
+            self.resealing = False
         if resealed.sealed or resealed.left:
             sealed, left = len(resealed.sealed), len(resealed.left)
             _log.info("the vault is sealed to the new key", sealed=sealed, left=left)

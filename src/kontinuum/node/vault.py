@@ -122,12 +122,14 @@ def epoch_keyring(
     """
     classical = [X25519Key(epoch.encryption().expose()) for epoch in epochs]
     hybrid = [_hybrid_key(epoch) for epoch in epochs]
+    own = (Reader(hybrid[0].recipient, Role.SELF),)
     if post_quantum:
-        readers = (Reader(hybrid[0].recipient, Role.SELF),)
+        readers = own
     pairs = zip(hybrid, classical, strict=True) if post_quantum else zip(classical, hybrid, strict=True)
     keys = tuple(key for pair in pairs for key in pair)
     signers = tuple(epoch.signing() for epoch in epochs)
-    return Keyring(signers[0], readers, keys, senders=[signer.peer_id for signer in signers])
+    senders = [signer.peer_id for signer in signers]
+    return Keyring(signers[0], readers, keys, hybrid_readers=own, current_keys=2, senders=senders)
 
 
 def _hybrid_key(epoch: EpochSecret) -> HybridKey:

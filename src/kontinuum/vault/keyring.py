@@ -23,6 +23,12 @@ class Keyring:
     keys: tuple[DecryptionKey, ...]
     """Open what is there: the current key first, then those of earlier epochs."""
 
+    hybrid_readers: tuple[Reader, ...] = ()
+    """What is sealed anew that was sealed to a post-quantum key before; none: to ``readers`` as well."""
+
+    current_keys: int = 1
+    """How many of ``keys``, the first ones, are the owner's of now."""
+
     senders: Senders = None
     """Whose objects are believed; ``None`` means those of ``signer`` only."""
 

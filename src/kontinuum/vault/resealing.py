@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from kontinuum.base.entropy import Entropy
-from kontinuum.keys.envelope import EnvelopeError
+from kontinuum.keys.envelope import EnvelopeError, Kind
 from kontinuum.vault.errors import DamagedObjectError, NoSuchObjectError
 from kontinuum.vault.keyring import Keyring
 from kontinuum.vault.object_id import ObjectId
@@ -51,7 +51,7 @@ def reseal_all(
     Args:
         store: The vault.
         old: What opens its objects; keep it until nothing is left.
-        new: What they are sealed to; the first of its keys is the current one.
+        new: What they are sealed to.
         at: Now.
         entropy: For data keys.
         on_progress: See :data:`Done`.
@@ -73,7 +73,7 @@ def reseal_all(
             sealed.append(object_id)
         else:
             try:
-                store.replace(object_id, old, new, at=at, entropy=entropy)
+                store.replace(object_id, old, _alike(store, object_id, old, new), at=at, entropy=entropy)
                 sealed.append(object_id)
             except NoSuchObjectError:
                 pass  # Somebody deleted it meanwhile.
@@ -85,9 +85,17 @@ def reseal_all(
     return Resealed(tuple(sealed), len(current), tuple(left))
 
 
+def _alike(store: VaultStore, object_id: ObjectId, old: Keyring, new: Keyring) -> Keyring:
+    """The new keyring, sealing to a post-quantum key what was sealed to one: a rekeying weakens nothing."""
+    readers = store.describe(object_id, old).readers
+    if new.hybrid_readers and any(reader.reader_id.kind is Kind.HYBRID for reader in readers):
+        return replace(new, readers=new.hybrid_readers)
+    return new
+
+
 def _current(store: VaultStore, objects: list[StoredObject], new: Keyring) -> dict[ObjectId, ObjectId | None]:
     """The objects that are sealed to the new keys already, and what each replaces."""
-    alone = replace(new, keys=new.keys[:1])
+    alone = replace(new, keys=new.keys[: new.current_keys])
     found: dict[ObjectId, ObjectId | None] = {}
     for stored in objects:
         with suppress(EnvelopeError, DamagedObjectError, NoSuchObjectError):

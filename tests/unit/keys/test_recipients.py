@@ -134,4 +134,10 @@ def test_after_a_rekeying_the_new_key_is_sealed_to_and_both_open():
     assert keyring.readers[0].role is Role.SELF
     assert keyring.signer.peer_id == new.signing().peer_id
     assert keyring.accepted() == [new.signing().peer_id, old.signing().peer_id]
-    assert keyring.keys[1].recipient.public_key == old.encryption().public
+    assert keyring.keys[2].recipient.public_key == old.encryption().public
+    hybrid = epoch_keyring([new, old], readers, post_quantum=True)
+    assert hybrid.readers == keyring.hybrid_readers
+    assert [each.recipient for each in hybrid.keys[:2]] == [
+        keyring.keys[1].recipient,
+        keyring.keys[0].recipient,
+    ]
