@@ -61,7 +61,7 @@ def reseal_all(
     """
     objects = [stored for stored in store.objects() if stored.present]
     current = _current(store, objects, new)
-    replaced = {old_id: new_id for new_id, old_id in current.items() if old_id is not None}
+    replaced = _replaced(store, objects, old, new)
     total, done = sum(stored.size_bytes for stored in objects), 0
     sealed, left = [], []
     for stored in objects:
@@ -93,11 +93,27 @@ def _alike(store: VaultStore, object_id: ObjectId, old: Keyring, new: Keyring) -
     return new
 
 
-def _current(store: VaultStore, objects: list[StoredObject], new: Keyring) -> dict[ObjectId, ObjectId | None]:
-    """The objects that are sealed to the new keys already, and what each replaces."""
+def _current(store: VaultStore, objects: list[StoredObject], new: Keyring) -> set[ObjectId]:
+    """The objects that are sealed to the new keys already."""
     alone = replace(new, keys=new.keys[: new.current_keys])
-    found: dict[ObjectId, ObjectId | None] = {}
+    found: set[ObjectId] = set()
     for stored in objects:
         with suppress(EnvelopeError, DamagedObjectError, NoSuchObjectError):
-            found[stored.object_id] = store.describe(stored.object_id, alone).metadata.replaces
+            store.describe(stored.object_id, alone)
+            found.add(stored.object_id)
+    return found
+
+
+def _replaced(
+    store: VaultStore, objects: list[StoredObject], old: Keyring, new: Keyring
+) -> dict[ObjectId, ObjectId]:
+    """What objects that are here replace: also those of a rekeying before, which a crash ended."""
+    found: dict[ObjectId, ObjectId] = {}
+    for stored in objects:
+        for keyring in (new, old):
+            with suppress(EnvelopeError, DamagedObjectError, NoSuchObjectError):
+                before = store.describe(stored.object_id, keyring).metadata.replaces
+                if before is not None:
+                    found[before] = stored.object_id
+                break
     return found

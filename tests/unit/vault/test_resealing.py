@@ -4,11 +4,13 @@ import os
 
 import pytest
 
-from helpers.envelopes import ALICE, ENTROPY
+from helpers.envelopes import ALICE, BOB, CAROL, ENTROPY
 from helpers.vaults import AT, LATER, OWNER, files, get, new_store, put
 from kontinuum.base.errors import FileUnavailableError
-from kontinuum.keys.envelope import NoMatchingKeyError
+from kontinuum.identity import Secret
+from kontinuum.keys.envelope import NoMatchingKeyError, Reader, Role, X25519Key
 from kontinuum.vault import Keyring, VaultStore, reseal_all
+from kontinuum.vault.journal_file import JournalFile
 from kontinuum.vault.shelf import Shelf
 
 
@@ -110,13 +112,8 @@ def test_a_crash_between_file_and_journal_leaves_both_and_the_next_run_one(store
     """
     The new object is there and not written down, or the old one is written off and still there.
     """
-    from kontinuum.vault.journal_file import JournalFile  # noqa: PLC0415
-
-    def die(*_, **__):
-        raise SystemExit
-
     with monkeypatch.context() as patched:
-        patched.setattr(JournalFile if step == "append" else Shelf, step, die)
+        patched.setattr(JournalFile if step == "append" else Shelf, step, _die)
         if step == "append":
             # Undoing is what a dead process does not do.
             patched.setattr(Shelf, "remove", lambda *_: None)
@@ -128,6 +125,32 @@ def test_a_crash_between_file_and_journal_leaves_both_and_the_next_run_one(store
     reseal(again)
     assert contents(new_store(store.directory)) == EXPECTED
     assert len(files(store.directory / "objects")) == 5
+
+
+def test_what_a_crash_left_twice_is_there_once_after_the_rekeying_after_that(store, monkeypatch):
+    """
+    The old object and its successor, neither of them sealed to the keys of now: one is left.
+    """
+    with monkeypatch.context() as patched:
+        patched.setattr(JournalFile, "append", _die)
+        patched.setattr(Shelf, "remove", lambda *_: None)
+        with pytest.raises(SystemExit):
+            reseal(store)
+    again = new_store(store.directory)
+    assert len(again.objects()) == 6
+    newest = X25519Key(Secret(b"n" * 32))
+    last = Keyring(ALICE, (Reader(newest.recipient, Role.SELF),), (newest, CAROL, BOB))
+    before = Keyring(ALICE, LATER.readers, (CAROL, BOB))
+
+    done = reseal_all(again, before, last, at=AT, entropy=ENTROPY)
+
+    assert not done.left
+    assert contents(new_store(store.directory), last) == EXPECTED
+    assert len(files(store.directory / "objects")) == 5
+
+
+def _die(*_, **__):
+    raise SystemExit
 
 
 def test_a_full_disk_ends_it_and_nothing_is_lost(store, monkeypatch):

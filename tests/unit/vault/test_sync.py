@@ -327,7 +327,8 @@ async def test_a_damaged_object_is_passed_over_and_named(stores):
         elif damage == "gone":
             path.unlink()
         else:
-            path.write_bytes(path.read_bytes()[:-1] + b"x")
+            content = path.read_bytes()
+            path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
 
     pulled, _, _ = await copy(one, two)
     assert pulled.objects == ()
