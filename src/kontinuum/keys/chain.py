@@ -210,7 +210,7 @@ class Chain:
             self._heads.pop(link, None)
         self._heads[statement.id] = None
         self._registers.record(statement, issuer)
-        self._room.count(issuer.path)
+        self._room.count(issuer.path, len(statement.encode()))
         self._something_died |= isinstance(statement.body, Revoke | Recover)
 
     def _has_room(self, issuer: Birth) -> bool:

@@ -6,7 +6,8 @@ removal of him always finds room, and then his statements make way.
 
 Source:   our choice (ADR 0050); what full chains did to others: Tailscale issue 16607, where a cap blocked
           removals.
-Bounds:   the constants below: at most 36,864 statements, besides those that :func:`always_fits`.
+Bounds:   the constants below: at most 36,864 statements and as many KiB, besides those that
+          :func:`always_fits`.
 Pure:     no I/O, clock or randomness.
 """
 
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from kontinuum.keys.registers import Birth, Registers
     from kontinuum.keys.statements import Statement
 
+CHAIN_STATEMENT_BYTES = 1024
+"""Bytes of one statement in the counts below; a longer one counts as several. Our choice: honest ones have
+300, checkpoints of thirty nodes 1,000. Without it a thief would fill memory with long ones, 12 times over."""
+
 CHAIN_POOL_STATEMENTS = 16_384
 """Statements that a chain holds for whoever needs them. Our choice (ADR 0050): five nodes that rekey daily
 for nine years. Full: only shares are left; statements of branches out of use make way first."""
@@ -48,11 +53,11 @@ class Room:
         self._counts: dict[int | None, int] = {}
         self._total = 0
 
-    def count(self, issuer: Path) -> None:
-        """One more statement of this issuer."""
-        subtree = _subtree(issuer)
-        self._counts[subtree] = self._counts.get(subtree, 0) + 1
-        self._total += 1
+    def count(self, issuer: Path, length: int) -> None:
+        """One more statement of this issuer, of so many bytes."""
+        subtree, weight = _subtree(issuer), -(-length // CHAIN_STATEMENT_BYTES)
+        self._counts[subtree] = self._counts.get(subtree, 0) + weight
+        self._total += weight
 
     def has_place_for(self, issuer: Path, subtrees: int) -> bool:
         """Whether an ordinary statement of this issuer finds room, with so many places below the root."""

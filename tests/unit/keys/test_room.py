@@ -8,6 +8,7 @@ from kontinuum.keys.bodies import Delegate, Rekey, Revoke, Scope, Unknown
 from kontinuum.keys.bundles import bundles, load_chain
 from kontinuum.keys.errors import ChainFullError
 from kontinuum.keys.verdicts import Status, branch_verdict, key_verdict
+from kontinuum.wire.cbor import encode as encode_cbor
 
 
 @pytest.fixture
@@ -42,6 +43,24 @@ def test_a_flood_ends(family):
     flood(family, family.laptop)
 
     assert len(family.chain) <= 40
+
+
+def test_long_statements_count_as_several(family):
+    """
+    At the limit one, a byte beyond two: a thief fills no more memory with long ones.
+    """
+    counted = room.Room()
+    counted.count(path("/0.0"), room.CHAIN_STATEMENT_BYTES)
+    assert counted._total == 1
+    counted.count(path("/0.0"), room.CHAIN_STATEMENT_BYTES + 1)
+    assert counted._total == 3
+    birth = family.laptop.statements[0].id
+    statements = (
+        forged(family.chain, family.laptop.branch.key, birth, Unknown(99, encode_cbor(bytes(5000 + number))))
+        for number in range(40)
+    )
+    taken = len(family.chain.merge(statements).added)
+    assert 0 < taken <= 40 // 5
 
 
 def test_a_refused_flood_does_not_make_us_work(family, monkeypatch):
