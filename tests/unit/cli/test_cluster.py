@@ -347,6 +347,37 @@ def test_trust_follows_the_file_and_the_root(done, ask, cluster):
     assert cluster
 
 
+def test_what_a_node_alone_had_said_of_trust_is_kept_if_nobody_stole_it(done, ask, cluster):
+    """
+    Revoked or recovered, its words fall and are named; --keep-trust says them again, not of a stolen node.
+    """
+    done("keys new-root bob.key --unprotected")
+    done("cluster init --root bob.key --label den --unprotected --dir z")
+    done("cluster show --export bob.cluster --dir z")
+    done("cluster trust bob.cluster --name bob --dir a")
+    for label, directory in (("phone", "c"), ("tablet", "d")):
+        done(f"cluster add-node {label} --parent root.key --to {label}.handover --unsealed --dir a")
+        done(f"cluster join {label}.handover --unprotected --dir {directory}")
+
+    def trusted(directory):
+        return [each["name"] for each in done(f"cluster show --dir {directory}")["trusted"]]
+
+    revoke = "cluster revoke home --parent root.key"
+    code, said = ask(f"{revoke} --reason compromised --keep-trust --dir c")
+    assert (code, said["error"]["code"]) == (Exit.MISUSE, "usage")
+    assert trusted("c") == ["bob"]
+    assert done(f"{revoke} --reason lost --keep-trust --dir c")["falls"] == []
+    assert trusted("c") == ["bob"]
+    assert done(f"{revoke} --reason compromised --dir d")["falls"] == ["bob"]
+    assert trusted("d") == []
+
+    recover = "cluster recover home --parent root.key --unsealed --dir a"
+    assert done(f"{recover} --to home.handover --keep-trust")["falls"] == []
+    done("cluster join home.handover --unprotected --dir e")
+    assert trusted("e") == ["bob"]
+    assert cluster
+
+
 def test_another_root_moves_the_whole_cluster(done, ask, cluster):
     """
     This directory moves at once, the other one by its handover; the same command again changes nothing.

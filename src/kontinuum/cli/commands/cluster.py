@@ -224,6 +224,11 @@ def revoke(  # noqa: PLR0917 -- typer passes by name
             "--root", metavar="FILE", help="The root, as a proof that it is at hand, for the last node."
         ),
     ] = None,
+    keep_trust: Annotated[
+        bool,
+        typer.Option("--keep-trust", help="Say again what this node alone had said of whom you trust."),
+    ] = False,
+    passphrase_source: SourceOption = "auto",  # noqa: S107 -- a source
     parent_passphrase_source: ParentSourceOption = "auto",  # noqa: S107 -- a source
     directory: DirOption = None,
     _json: JsonOption = False,
@@ -232,20 +237,30 @@ def revoke(  # noqa: PLR0917 -- typer passes by name
     from kontinuum.cli.clusters import speaker, stored_root, workplace
     from kontinuum.clusters import acts
 
+    if keep_trust and reason is Reasons.COMPROMISED:
+        raise CliError(
+            "a thief may have said whom you trust: meet them again, without --keep-trust",
+            family=Exit.MISUSE,
+            code="usage",
+        )
     with workplace(directory) as work:
         book, chain = work.own()
         target = acts.path_of(chain, who)
         branch, recovery = speaker(work, chain, parent or root, parent_passphrase_source)
         if root is not None and recovery is None:
             _, recovery = acts.root_branch(chain.genesis, stored_root(work, root, parent_passphrase_source))
-        trusted = {each.cluster: each.name for each in book.trusted()}
+        friends = [(each, book.chain(each.cluster)) for each in book.trusted()]
         before = len(chain)
         statement = acts.revoke_node(
             chain, branch, target, scope.scope, datetime.now(UTC), reason=reason.reason, recovery=recovery
         )
         left = {each.cluster for each in book.trusted()}
-        falls = sorted(name for cluster, name in trusted.items() if cluster not in left)
+        falling = [(each, known) for each, known in friends if each.cluster not in left]
         told = work.say(chain.cluster, [statement] if len(chain) > before else [])
+        for each, known in falling if keep_trust else ():
+            if known is not None:
+                cluster_trust.say_trusted(work, known, each.name, "given", passphrase_source)
+        falls = [] if keep_trust else sorted(each.name for each, _ in falling)
         data = {
             "cluster": chain.cluster.hex(),
             "place": str(target.place),
@@ -257,7 +272,10 @@ def revoke(  # noqa: PLR0917 -- typer passes by name
         }
     state.output.result(data, f"{target.place} is out of use ({scope}){_told(told)}")
     if falls:
-        state.output.note(f"with it falls what it alone said: we trust {', '.join(falls)} no longer")
+        state.output.note(
+            f"with it falls what it alone said: we trust {', '.join(falls)} no longer. Meet them again, or "
+            "trust their file; --keep-trust keeps such words, of a node that nobody has stolen"
+        )
     if scope is not Scopes.PLACE:
         state.output.note(_AFTERWARDS[scope].format(place=target.place))
 

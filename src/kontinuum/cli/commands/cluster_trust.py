@@ -46,7 +46,7 @@ def trust(
             code="other_cluster",
         )
     with workplace(directory) as work:
-        data = _trusted(work, chain, name, "given", passphrase_source)
+        data = say_trusted(work, chain, name, "given", passphrase_source)
     state.output.result(data, f"we trust {data['name']}, cluster {data['cluster']}")
     if cluster is None:
         state.output.note("compare that id with what its owner sees: kontinuum cluster show")
@@ -115,7 +115,7 @@ def follow(
         if old is None:
             raise AssertionError("a trusted cluster has a chain")
         verify_succession(old, chain.genesis)
-        data = _trusted(work, chain, before.name, "transition", passphrase_source)
+        data = say_trusted(work, chain, before.name, "transition", passphrase_source)
     state.output.result(data, f"{data['name']} is cluster {data['cluster']} from now on")
 
 
@@ -134,7 +134,7 @@ def _exported(file: Path) -> "ExportedCluster":
     return decode_cluster(data)
 
 
-def _trusted(work: "Work", chain: "Chain", name: str, how: str, source: str) -> dict[str, Any]:
+def say_trusted(work: "Work", chain: "Chain", name: str, how: str, source: str) -> dict[str, Any]:
     """Say that a cluster is trusted, and keep what is known of it."""
     from kontinuum.keys.bundles import bundles
 
