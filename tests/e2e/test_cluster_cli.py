@@ -1,5 +1,8 @@
 """``kontinuum cluster`` beside running nodes: what is said is told at once, and the nodes go along."""
 
+import json
+import subprocess
+
 import pytest
 
 from helpers.programs import PROGRAM, NodeProcess, environment, run_json, run_program, wait_until
@@ -153,6 +156,27 @@ def test_a_revocation_is_told_at_once(household):
     household.done("cluster join new.handover --unprotected --dir second")
     household.second = NodeProcess(household.home, "second")
     household.together()
+
+
+def test_watching_tells_of_a_fellow_that_rekeys(household):
+    """
+    One line for each event; it ends when the node does.
+    """
+    with subprocess.Popen(
+        [*PROGRAM, "cluster", "watch", "--dir", "second", "--json"],
+        cwd=household.home,
+        env=environment(household.home),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as watching:
+        assert json.loads(watching.stdout.readline()) == {"type": "watching"}
+        household.done("cluster rekey --dir first")
+        for line in watching.stdout:
+            event = json.loads(line)
+            assert tuple(event) == schema.EVENTS[event["type"]]
+            if event["type"] == "renamed":
+                break
+        watching.kill()
 
 
 def test_trust_spreads(household):

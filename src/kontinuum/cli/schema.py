@@ -231,6 +231,14 @@ EVENTS: dict[str, tuple[str, ...]] = {
     ),
     "words": ("type", "words"),
     "act": ("type", "number", "title", "shown", "facts"),
+    "watching": ("type",),
+    "recognised": ("type", "peer_id", "name"),
+    "cut": ("type", "peer_id", "why"),
+    "renamed": ("type", "old", "new"),
+    "chain": ("type", "cluster", "statements"),
+    "ordered": ("type", "epoch"),
+    "out_of_use": ("type", "why"),
+    "root_replaced": ("type",),
 }
 """Keys of the lines that commands which follow events write before their result, by their ``type``."""
 

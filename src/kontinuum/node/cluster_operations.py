@@ -9,10 +9,9 @@ Trust:    requests come from the node's owner; statements are verified like anyb
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING, Any
 
-from kontinuum.keys.bundles import bundles, decode_bundle
+from kontinuum.keys.bundles import decode_bundle
 from kontinuum.keys.genesis import Genesis
 from kontinuum.keys.orders import Order
 from kontinuum.keys.paths import Place
@@ -47,7 +46,6 @@ class ClusterOperations:
         """Return every method by its name."""
         return {
             "cluster.show": self.show,
-            "cluster.export": self.export,
             "cluster.say": self.say,
             "cluster.rekeyed": self.rekeyed,
             "cluster.order": self.order,
@@ -65,19 +63,6 @@ class ClusterOperations:
         """Who this node is in its cluster, who else is there, whom it trusts, who is connected."""
         given.only(params)
         return self._clusters.describe()
-
-    async def export(self, params: dict[str, Any], _emit: Emit) -> Mapping[str, Any]:
-        """The chain of our cluster, or of a trusted one. ``{"cluster": hex}``; trust entries with our own."""
-        given.only(params, "cluster")
-        chain = self._chain(params)
-        own = chain is self._clusters.book.own
-        return {
-            "cluster": chain.cluster.hex(),
-            "genesis": _base64(chain.genesis.encode()),
-            "bundles": [_base64(bundle) for bundle in bundles(chain)],
-            "trust": [_base64(entry.encode()) for entry in self._clusters.book.trust] if own else [],
-            "contact": self._node.contact.to_text(),
-        }
 
     async def say(self, params: dict[str, Any], _emit: Emit) -> Mapping[str, Any]:
         """Take statements in and tell the others. ``{"cluster": hex, "bundles": [base64, ...]}``."""
@@ -158,7 +143,3 @@ def _statements(params: dict[str, Any]) -> tuple[Statement, ...]:
     for item in value:
         found += decode_bundle(given.base64_bytes({"bundle": item}, "bundle"))
     return tuple(found)
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()

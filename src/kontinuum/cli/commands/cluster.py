@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kontinuum.cli import state
-from kontinuum.cli.commands import cluster_look, cluster_rekey, cluster_story, cluster_trust
+from kontinuum.cli.commands import cluster_look, cluster_rekey, cluster_story, cluster_trust, cluster_watch
 from kontinuum.cli.commands.cluster_options import (
     BranchSourceOption,
     ContactOption,
@@ -48,6 +48,7 @@ app.command("trust")(cluster_trust.trust)
 app.command("untrust")(cluster_trust.untrust)
 app.command("follow")(cluster_trust.follow)
 app.command("story")(cluster_story.story)
+app.command("watch")(cluster_watch.watch)
 
 
 @app.command("init")
