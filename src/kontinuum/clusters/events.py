@@ -97,6 +97,14 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
+class SaidAgain:
+    """What is known and kept shall be published once more, for whoever listens by now."""
+
+    cluster: ClusterId
+    statements: tuple[Statement, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TrustSaid:
     """Our own user trusts a cluster, or trusts it no longer; nothing has merged the entries yet."""
 
@@ -141,6 +149,7 @@ Event: TypeAlias = (
     | Received
     | Heard
     | Said
+    | SaidAgain
     | TrustSaid
     | OrderGiven
     | ParcelSent

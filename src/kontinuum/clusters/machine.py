@@ -105,6 +105,7 @@ class ClusterMachine:
             ev.Received: self._on_received,
             ev.Heard: self._on_heard,
             ev.Said: self._on_said,
+            ev.SaidAgain: lambda event, _: self._news.publish(event.cluster, event.statements),
             ev.TrustSaid: self._on_trust_said,
             ev.OrderGiven: self._on_order_given,
             ev.ParcelSent: self._on_parcel_sent,

@@ -380,7 +380,7 @@ class NodeClusters:
         while (said := self.book.succession()) and self.book.cluster is not None:
             await asyncio.sleep(wait_s)
             with contextlib.suppress(KontinuumError):
-                self.service.feed(ev.Said(said[0].cluster, said))
+                self.service.feed(ev.SaidAgain(said[0].cluster, said))
             wait_s = min(2 * wait_s, OFFER_MAX_S)
 
     async def _reseal(self) -> None:

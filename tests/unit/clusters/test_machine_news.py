@@ -44,6 +44,24 @@ def told(victim, nodes):
     return not any(node.recognises(victim.peer_id) or net.linked(node, victim) for node in nodes)
 
 
+def test_what_is_said_again_is_published_and_nothing_else(net):
+    """
+    It is on the disk already: each time the same message to the topic, no further record.
+    """
+    home = Home.found(1, 2)
+    node, _ = net.add_all(home)
+    net.run(1)
+    statements = tuple(node.book.own)
+    before = len(node.of(ev.Save))
+
+    effects = [node.machine.handle(ev.SaidAgain(home.id, statements), net.now) for _ in range(2)]
+
+    for (announced,) in effects:
+        assert announced.topic == topic_of(home.id)
+        assert decode_bundle(open_news(home.id, announced.data)) == statements
+    assert len(node.of(ev.Save)) == before
+
+
 def test_a_revocation_reaches_all_nodes_and_cuts_all_sessions_at_once(net):
     """
     With sessions between all of them after half a round trip; said on one node, by the root.
