@@ -84,6 +84,14 @@ class DataDir:
         return self.path / "cluster"
 
     @property
+    def in_cluster(self) -> bool:
+        """Whether it is that of a node of a cluster.
+
+        A crash while a cluster was begun leaves a directory without this file: nothing has happened then.
+        """
+        return (self.cluster / "cluster.cbor").exists()
+
+    @property
     def control(self) -> Path:
         """The socket through which the command line talks to the running node."""
         return self.path / "control.sock"

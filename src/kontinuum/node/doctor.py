@@ -235,7 +235,7 @@ def check_key(path: Path) -> Check:
     """Whether the key is there, private and readable. Nobody is asked for a passphrase."""
     directory = DataDir(path, None)
     key = directory.key
-    if (directory.cluster / "cluster.cbor").exists():
+    if directory.in_cluster:
         return _check_cluster(directory)
     if not os.path.lexists(key):
         return Check("key", "fail", f"there is none in {path}", f"kontinuum node init --dir {path}")

@@ -20,17 +20,15 @@ from typing import TYPE_CHECKING, Any, Self
 from kontinuum.base.errors import KontinuumError, MisuseError, PeerError
 from kontinuum.identity.peer_id import PeerId
 from kontinuum.node import control_params as given
-from kontinuum.node.cluster_operations import ClusterOperations
 from kontinuum.node.control import Emit, Handler, error_code
 from kontinuum.node.control_params import OperationError
 from kontinuum.node.dht_operations import DhtOperations
-from kontinuum.node.errors import ControlError
+from kontinuum.node.errors import ClusterOffError, ControlError
 from kontinuum.node.files import NodeFiles
 from kontinuum.node.introductions import PING
-from kontinuum.node.meeting_operations import MeetingOperations
 from kontinuum.node.neighbours import LIBP2P_PATH
 from kontinuum.node.pubsub_operations import PubSubOperations
-from kontinuum.node.vault_operations import VaultOperations
+from kontinuum.node.services import in_cluster
 from kontinuum.rpc.errors import CallTimeoutError
 from kontinuum.transfer.digest import new_blake3
 from kontinuum.transfer.incoming.policy import BYTES_MAX_DEFAULT, Accept, Refuse
@@ -62,6 +60,16 @@ many."""
 
 SILENCE_S = 3.0
 """Seconds without an answer after which an older connection is made anew. Our choice: above round trips."""
+
+CLUSTER_METHODS = (
+    *(
+        f"cluster.{name}"
+        for name in ("show", "say", "rekeyed", "order", "parcel", "trust", "untrust", "events")
+    ),
+    *(f"meet.{name}" for name in ("invite", "accept", "confirm", "cancel")),
+    "vault.sync",
+)
+"""Methods that take a node of a cluster."""
 
 DIGEST_PROTOCOL = "kontinuum/digest/1"
 """Answers a call with BLAKE3 of its data. Only nodes of ``kontinuum up`` offer it."""
@@ -104,9 +112,7 @@ class NodeOperations:
             "stop": self.stop,
             **DhtOperations(self._node).methods(),
             **PubSubOperations(self._node).methods(),
-            **ClusterOperations(self._node).methods(),
-            **VaultOperations(self._node).methods(),
-            **MeetingOperations(self._node).methods(),
+            **_cluster_methods(self._node),
         }
         return {name: _with_family(method) for name, method in methods.items()}
 
@@ -404,6 +410,25 @@ def _moved(report: FileReport) -> int:
 
 def _ms(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 3)
+
+
+def _cluster_methods(node: Node) -> dict[str, Handler]:
+    """What concerns clusters. A node without one does not load all that, and says so."""
+    if not in_cluster(node.config):
+        return dict.fromkeys(CLUSTER_METHODS, _no_cluster)
+    from kontinuum.node.cluster_operations import ClusterOperations
+    from kontinuum.node.meeting_operations import MeetingOperations
+    from kontinuum.node.vault_operations import VaultOperations
+
+    return {
+        **ClusterOperations(node).methods(),
+        **VaultOperations(node).methods(),
+        **MeetingOperations(node).methods(),
+    }
+
+
+async def _no_cluster(_params: dict[str, Any], _emit: Emit) -> Mapping[str, Any]:
+    raise ClusterOffError
 
 
 def _with_family(method: Handler) -> Handler:

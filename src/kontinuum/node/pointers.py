@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from kontinuum.base.errors import KontinuumError
 from kontinuum.base.log import RoomLogger
-from kontinuum.dht.records.signed_record import SignedRecord, signed_key
 from kontinuum.identity import PeerId
 from kontinuum.wire import cbor
 from kontinuum.wire.errors import MalformedError
@@ -102,6 +101,8 @@ class Pointers:
         """Say at an old key of ours where we are. Tells whether anybody keeps it; it is published on."""
         if self.dht is None or old.peer_id == new:
             return False
+        from kontinuum.dht.records.signed_record import SignedRecord, signed_key  # A node with a DHT has it.
+
         at = self._clock.utc()
         record = SignedRecord.issue(
             old,

@@ -64,10 +64,18 @@ def identity(config: NodeConfig, directory: DataDir | None) -> KeyPair:
     return directory.load_key(config.passphrase_source)
 
 
+def in_cluster(config: NodeConfig) -> bool:
+    """Whether the settings' directory is that of a node of a cluster."""
+    if config.data_dir is None:
+        return False
+    from kontinuum.node.data_dir import DataDir  # Only nodes that keep something.
+
+    return DataDir(config.data_dir, None).in_cluster
+
+
 def open_home(config: NodeConfig, directory: DataDir | None) -> ClusterHome | None:
     """What a data directory holds of a cluster; None if its node belongs to none."""
-    # A crash while a cluster was begun leaves a directory without this file: nothing has happened then.
-    if directory is None or not (directory.cluster / "cluster.cbor").exists():
+    if directory is None or not directory.in_cluster:
         return None
     from kontinuum.node.cluster_home import ClusterHome  # Only nodes of clusters.
 

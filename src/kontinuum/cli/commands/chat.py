@@ -55,7 +55,7 @@ def chat(  # noqa: PLR0917 -- typer passes by name
 
         path = directory.expanduser().absolute()
         with DataDir.open(path, create=True) as made:
-            if not made.key.exists() and not (made.cluster / "cluster.cbor").exists():
+            if not made.key.exists() and not made.in_cluster:
                 made.create_key()
     config = NodeConfig.load(
         data_dir=path, flags={key: value for key, value in flags.items() if value is not None}

@@ -120,7 +120,7 @@ def run_node(  # noqa: PLR0917 -- typer passes by name
         "log_format": log_format,
     }
     with DataDir.open(path, create=True) as made:
-        if not made.key.exists() and not (made.cluster / "cluster.cbor").exists():
+        if not made.key.exists() and not made.in_cluster:
             made.create_key()
     config = NodeConfig.load(data_dir=path, flags=flags)
     logs.configure(level=config.log_level, levels=config.log_levels, log_format=config.log_format)
