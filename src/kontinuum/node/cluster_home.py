@@ -17,13 +17,12 @@ from kontinuum.base.log import RoomLogger
 from kontinuum.clusters.errors import NoKeyError
 from kontinuum.clusters.store import ClusterStore
 from kontinuum.keys.author import Author
-from kontinuum.keys.envelope import X25519Key
+from kontinuum.keys.envelope import Reader, Role, X25519Key
 from kontinuum.keys.errors import UnknownKeyError
 from kontinuum.keys.keystore import ByPassphrase, Unprotected, load_store
-from kontinuum.keys.recipients import Ancestors, Party, party_of, readers_of
-from kontinuum.keys.standing import Standing
 from kontinuum.node.passphrase import read_passphrase
 from kontinuum.node.vault import epoch_keyring
+from kontinuum.node.vault_recovery import cluster_keyring
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,10 +126,10 @@ class ClusterHome:
         if self.book.own is None:
             raise AssertionError("a node with a home has a cluster")
         try:
-            party = party_of(Standing(self.book.own), self.path.place, Ancestors.ALL)
+            return cluster_keyring(self.book.own, self.epochs, post_quantum=post_quantum)
         except UnknownKeyError:
-            party = Party(X25519Key(self.epochs[0].encryption().expose()).recipient)
-        return epoch_keyring(self.epochs, readers_of(party), post_quantum=post_quantum)
+            ourselves = Reader(X25519Key(self.epochs[0].encryption().expose()).recipient, Role.SELF)
+            return epoch_keyring(self.epochs, (ourselves,), post_quantum=post_quantum)
 
     def kept(self, branch: int, epoch: int) -> EpochSecret:
         """The secret of an epoch of this node that somebody put into the directory.

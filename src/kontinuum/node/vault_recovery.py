@@ -43,15 +43,19 @@ COPY_PIECE_BYTES = 1024 * 1024
 """Bytes of a file that are copied at once."""
 
 
-def cluster_keyring(chain: Chain, epochs: Sequence[EpochSecret]) -> Keyring:
-    """The vault's keys of a node of a cluster.
+def cluster_keyring(chain: Chain, epochs: Sequence[EpochSecret], *, post_quantum: bool = False) -> Keyring:
+    """The vault's keys of a node of a cluster; ancestors that have a key read along.
 
     Args:
         chain: The cluster's.
         epochs: The node's secrets, the current one first; earlier ones open.
+        post_quantum: See :func:`epoch_keyring`.
+
+    Raises:
+        UnknownKeyError: Nobody speaks for the node's place now.
     """
     party = party_of(Standing(chain), epochs[0].path.place, Ancestors.ALL)
-    return epoch_keyring(epochs, readers_of(party))
+    return epoch_keyring(epochs, readers_of(party), post_quantum=post_quantum)
 
 
 def reseal(
